@@ -1,0 +1,52 @@
+"""The categories, events and flags of taxonomy v1.
+
+These are the names that Triage starts from. What a loaded model can score is what its own
+manifest names, so a category more is data and a retraining, not a change here.
+"""
+
+from __future__ import annotations
+
+CATEGORIES: tuple[str, ...] = (
+    "violence",
+    "domestic_abuse",
+    "child_safety",
+    "sexual_violence",
+    "sexual",
+    "self_harm",
+    "medical_emergency",
+    "distress",
+    "illicit",
+    "hate",
+    "harassment",
+)
+
+EVENTS: tuple[str, ...] = (
+    "scream",
+    "cry",
+    "baby_cry",
+    "shout",
+    "gunshot",
+    "explosion",
+    "glass_break",
+    "siren",
+    "alarm",
+    "speech",
+    "laughter",
+    "music",
+    "animal",
+    "vocal_other",
+    "environment",
+)
+
+# Events that are evidence for somebody's attention; the others are the world they must be
+# told from, and are reported but never merged into the answer's `events`.
+EVIDENCE_EVENTS: tuple[str, ...] = EVENTS[:9]
+
+FLAGS: tuple[str, ...] = (
+    "speech_absent",  # voice activity found nobody speaking
+    "transcript_unreliable",  # the transcriber was unsure or looped: its words were not scored
+    "silent",  # nothing above the floor of hearing
+    "clipped",  # the loudest samples were cut off at full scale
+    "noisy",  # little distance between the loud and the quiet parts
+    "stage_failed",  # a part of Triage failed; the decision asks for a human look
+)
