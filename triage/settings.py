@@ -1,0 +1,71 @@
+"""Settings, read from the environment as `TRIAGE_…`; secrets never show in a repr."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from triage.errors import BadSetting
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def _shipped(name: str) -> Path:
+    """A folder that ships beside the package in a checkout, or inside it in a wheel."""
+    beside = PROJECT / name
+    return beside if beside.is_dir() else Path(__file__).resolve().parent / name
+
+
+class Settings(BaseSettings):
+    """Everything that may differ from one installation to the next.
+
+    Attributes:
+        model: Folder of the model that scores.
+        policy: The policy that decides.
+        whisper, text_encoder: Where pretrained weights are, if not in their wheel: a folder, or
+            `owner/name@revision` of a model hub.
+        key: The secret that pseudonyms are made with, 32 bytes or more. Empty: one is made at
+            first use and kept, readable by its owner only, in `state`.
+        state: Folder for what must outlive a process: the audit file and the key.
+        max_bytes, max_seconds, max_channels: Limits on one recording's audio.
+        max_characters: Limit on one transcript.
+        max_items: Limit on the recordings or texts of one request.
+        threads: Threads for the models; 0 takes every core the process may use.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="TRIAGE_", extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    model: Path = Field(default_factory=lambda: _shipped("models") / "default")
+    policy: Path = Path(__file__).resolve().parent / "policy" / "default.yaml"
+    whisper: str = ""
+    text_encoder: str = ""
+    key: SecretStr = SecretStr("")
+    state: Path = Path("var")
+    max_bytes: int = Field(default=512 * 2**20, gt=0)
+    max_seconds: float = Field(default=4 * 3600, gt=0)
+    max_channels: int = Field(default=8, gt=0)
+    max_characters: int = Field(default=200_000, gt=0)
+    max_items: int = Field(default=1_000, gt=0)
+    threads: int = Field(default=0, ge=0)
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process, read once.
+
+    Raises:
+        BadSetting: A `TRIAGE_…` variable can't be used; says which and why.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"TRIAGE_{'_'.join(str(part) for part in one['loc']).upper()}: {one['msg']}"
+            for one in error.errors()
+        )
+        raise BadSetting(f"{wrong}. Correct it in the environment and start again.") from None
