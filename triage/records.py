@@ -45,11 +45,13 @@ class Waveform:
         samples: Shape (n,), float32, nominally in -1..1.
         native_hz: The rate it was stored in; nothing above half of it was ever there.
         channels: How many channels were mixed down.
+        damaged: Whether part of it could not be read; `samples` are what could.
     """
 
     samples: Floats = field(repr=False)
     native_hz: int
     channels: int
+    damaged: bool = False
 
     @property
     def seconds(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -52,6 +53,11 @@ class Settings(BaseSettings):
     max_characters: int = Field(default=200_000, gt=0)
     max_items: int = Field(default=1_000, gt=0)
     threads: int = Field(default=0, ge=0)
+
+    @property
+    def cores(self) -> int:
+        """`threads`, with 0 worked out."""
+        return self.threads or len(os.sched_getaffinity(0))
 
 
 @lru_cache(maxsize=1)

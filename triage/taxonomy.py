@@ -48,5 +48,6 @@ FLAGS: tuple[str, ...] = (
     "silent",  # nothing above the floor of hearing
     "clipped",  # the loudest samples were cut off at full scale
     "noisy",  # little distance between the loud and the quiet parts
+    "damaged",  # part of the audio could not be read; what could be was scored
     "stage_failed",  # a part of Triage failed; the decision asks for a human look
 )

@@ -1,0 +1,267 @@
+"""From the bytes of any common recording to mono float32 at 16 kHz.
+
+Bytes come from strangers, so what ffmpeg may do with them is kept small. Only the containers
+named here are opened, by their content and never by their suffix; none of them may open anything
+else (a playlist is a text that makes ffmpeg read other files); nothing is written to disk; and
+every limit is checked as soon as its number is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedReader, BytesIO, FileIO
+from itertools import chain, groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from triage.errors import (
+    DamagedAudio,
+    NothingToScore,
+    TooLarge,
+    TooManyChannels,
+    UnsupportedAudio,
+)
+from triage.records import SAMPLE_RATE, Floats, Waveform
+
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+    from av.audio.stream import AudioStream
+    from av.container.input import InputContainer
+
+# ffmpeg's demuxers, each with the suffixes that its files usually have.
+CONTAINERS: dict[str, tuple[str, ...]] = {
+    "aac": (".aac",),
+    "ac3": (".ac3",),
+    "aiff": (".aif", ".aifc", ".aiff"),
+    "amr": (".amr", ".awb"),
+    "asf": (".wma",),
+    "au": (".au", ".snd"),
+    "avi": (".avi",),
+    "caf": (".caf",),
+    "eac3": (".eac3",),
+    "flac": (".flac",),
+    "flv": (".flv",),
+    "matroska": (".mka", ".mkv", ".webm"),
+    "mov": (".3g2", ".3gp", ".m4a", ".m4b", ".mov", ".mp4"),
+    "mp3": (".mp2", ".mp3"),
+    "mpeg": (".mpg",),
+    "mpegts": (),  # .ts: far more often TypeScript
+    "nistsphere": (".sph",),
+    "ogg": (".oga", ".ogg", ".opus", ".spx"),
+    "tta": (".tta",),
+    "voc": (".voc",),
+    "w64": (".w64",),
+    "wav": (".wav",),
+    "wv": (".wv",),
+}
+AUDIO_SUFFIXES = frozenset(chain.from_iterable(CONTAINERS.values()))
+
+# These don't say how long they are; what ffmpeg gives is a guess from the first bit rates.
+UNTIMED = frozenset({"aac", "ac3", "amr", "eac3", "mp3", "mpeg"})
+
+PIPED_BYTES = 2**31 - 2**16  # a header written to a pipe promises 2 GiB (less a little) or more
+SHORTFALL = 0.25  # s; more missing than any encoder's delay explains
+LEAST_USABLE = 0.1  # s; what is left of a damaged recording must hold at least a cry
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one recording may be at most."""
+
+    max_bytes: int
+    max_seconds: float
+    max_channels: int
+
+
+def decode(source: bytes | Path, limits: Limits) -> Waveform:
+    """Decode an audio file, or the first soundtrack of a video.
+
+    Channels are averaged with equal weight, so that a sound in any one of them is heard, and what
+    lies beyond full scale is cut to -1..1, as a loudspeaker would. A recording that breaks off or
+    has holes gives what could be read, marked `damaged`. An MP3 or AAC stream that was cut
+    between two frames is the exception: nothing in it tells that there was more.
+
+    Args:
+        source: An encoded file, or the path of a regular one.
+        limits: Bytes are checked before reading, channels before decoding, and seconds both as
+            the header declares them and as they are decoded.
+
+    Raises:
+        NothingToScore: No bytes, or no sound in the container's soundtrack.
+        UnsupportedAudio: Not a container named here, no soundtrack, or no decoder for it.
+        DamagedAudio: Less than 0.1 s could be read, or a sample is not a finite number.
+        TooLarge: More bytes or seconds than the limits.
+        TooManyChannels: More channels than the limit.
+    """
+    with _open_file(source, limits.max_bytes) as file, _open_container(file) as container:
+        reader = _Reader(container, limits)
+        samples = np.frombuffer(_mix_down(reader.frames()), dtype=np.float32)
+    missing = (reader.declared or 0.0) - reader.seconds
+    damaged = reader.errors > 0 or missing > SHORTFALL
+    if damaged and len(samples) < LEAST_USABLE * SAMPLE_RATE:
+        raise DamagedAudio(
+            f"Only {len(samples) / SAMPLE_RATE:.2f} s of the audio could be read. "
+            "Send it again, whole.",
+            limit=LEAST_USABLE,
+        )
+    if not len(samples):
+        raise NothingToScore("The file holds no sound. Send a recording that does.")
+    return Waveform(samples, reader.stream.sample_rate, reader.stream.channels, damaged)
+
+
+@contextmanager
+def _open_file(source: bytes | Path, max_bytes: int) -> Iterator[BinaryIO]:
+    if isinstance(source, bytes):
+        _check_size(len(source), max_bytes)
+        yield BytesIO(source)
+        return
+    if not source.is_file():
+        raise UnsupportedAudio("The path is not that of a regular file. Name an audio file.")
+    try:
+        raw = FileIO(source)
+        size = raw.seek(0, 2)
+        raw.seek(0)
+    except OSError as error:
+        raise UnsupportedAudio(f"The file can't be opened: {error.strerror}.") from None
+    with raw:
+        _check_size(size, max_bytes)
+        # ffmpeg would take its name as a hint, and repeat it in its errors.
+        raw.name = ""
+        yield BufferedReader(raw)
+
+
+def _check_size(size: int, max_bytes: int) -> None:
+    if size == 0:
+        raise NothingToScore("The audio is 0 bytes long. Send a recording.")
+    if size > max_bytes:
+        raise TooLarge(
+            f"The audio is {size} bytes long, over the limit of {max_bytes}. Send it in parts.",
+            limit=max_bytes,
+        )
+
+
+@contextmanager
+def _open_container(file: BinaryIO) -> Iterator[InputContainer]:
+    import av
+
+    av.logging.set_level(None)  # ffmpeg's log quotes metadata
+    # Either of the two is enough to keep a playlist from opening what it names.
+    options = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "none"}
+    try:
+        container = av.open(file, "r", container_options=options, metadata_errors="ignore")
+    except (av.error.FFmpegError, OSError):
+        raise UnsupportedAudio(
+            "The bytes are not audio in a container that Triage opens, or break off within its "
+            "header. Send one of those named.",
+            limit=sorted(CONTAINERS),
+        ) from None
+    with container:
+        yield container
+
+
+class _Reader:
+    """Reads one soundtrack, and counts what it reads and what it can't."""
+
+    def __init__(self, container: InputContainer, limits: Limits) -> None:
+        self.container = container
+        self.stream = _soundtrack(container)
+        self.declared = _declared_seconds(container, self.stream)
+        self.limits = limits
+        self.seconds = 0.0
+        self.errors = 0
+        self._check_channels(self.stream.channels)
+        self._check_seconds(self.declared or 0.0)
+
+    def frames(self) -> Iterator[AudioFrame]:
+        """Every frame that decodes; a packet that doesn't is counted and left out."""
+        import av
+
+        packets = self.container.demux(self.stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except (av.error.FFmpegError, OSError):
+                self.errors += 1
+                return
+            if packet is None:
+                return
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError:
+                self.errors += 1
+                continue
+            self.errors += packet.is_corrupt
+            yield from map(self._count, frames)
+
+    def _count(self, frame: AudioFrame) -> AudioFrame:
+        self._check_channels(frame.layout.nb_channels)
+        self.seconds += frame.samples / frame.sample_rate
+        self._check_seconds(self.seconds)  # before resampling: 1 Hz makes 16,000 samples of one
+        self.errors += frame.is_corrupt
+        frame.pts = None
+        return frame
+
+    def _check_channels(self, channels: int) -> None:
+        if channels > self.limits.max_channels:
+            raise TooManyChannels(
+                f"The audio has {channels} channels, over the limit of "
+                f"{self.limits.max_channels}. Mix it down first.",
+                limit=self.limits.max_channels,
+            )
+
+    def _check_seconds(self, seconds: float) -> None:
+        if seconds > self.limits.max_seconds:
+            raise TooLarge(
+                f"The audio is longer than the limit of {self.limits.max_seconds:g} s. "
+                "Send it in parts.",
+                limit=self.limits.max_seconds,
+            )
+
+
+def _soundtrack(container: InputContainer) -> AudioStream:
+    for stream in container.streams.audio:
+        if stream.codec_context is not None:
+            return stream
+    raise UnsupportedAudio(
+        "The file is a container that Triage opens, but holds no sound that it can decode. "
+        "Send a recording with a soundtrack."
+    )
+
+
+def _declared_seconds(container: InputContainer, stream: AudioStream) -> float | None:
+    """How long the header says that it is; None where it doesn't say or can't have known."""
+    if container.duration is None or container.format.name in UNTIMED:
+        return None
+    seconds = container.duration / 1_000_000  # ffmpeg's AV_TIME_BASE
+    bits = seconds * (stream.bit_rate or 0)
+    return seconds if bits < 8 * PIPED_BYTES else None
+
+
+def _mix_down(frames: Iterable[AudioFrame]) -> bytearray:
+    """Frames of any kind as float32 mono at 16 kHz, in one buffer that grows in place."""
+    from av.audio.resampler import AudioResampler
+
+    buffer = bytearray()
+    for _, run in groupby(frames, key=_kind):  # a stream may change its format midway
+        # Packed, as PyAV 18.1 reads past the planes of a planar frame of 8 channels or more.
+        resampler = AudioResampler(format="flt", rate=SAMPLE_RATE, frame_size=SAMPLE_RATE)
+        for frame in chain(run, (None,)):
+            for resampled in resampler.resample(frame):
+                buffer += _mono(resampled).data
+    return buffer
+
+
+def _kind(frame: AudioFrame) -> tuple[str, str, int]:
+    return frame.format.name, frame.layout.name, frame.sample_rate
+
+
+def _mono(frame: AudioFrame) -> Floats:
+    packed = frame.to_ndarray().reshape(-1, frame.layout.nb_channels)
+    mono: Floats = packed.mean(axis=1, dtype=np.float32)
+    if not np.isfinite(mono).all():
+        raise DamagedAudio("The audio holds samples that are not finite numbers. Export it again.")
+    return np.clip(mono, -1.0, 1.0, out=mono)

@@ -1,0 +1,69 @@
+"""Sound to frames: one pass of the Whisper encoder, for the transcriber and the sound events.
+
+Whisper was trained on 30 s. Its encoder takes less, and attention makes 30 s cost ten times a
+5 s clip; but the decoder loses its place when the sound stops at the edge, so every chunk is
+followed by 4 s of silence (measured: docs/decisions/0002).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from triage.records import SAMPLE_RATE, Floats
+
+if TYPE_CHECKING:
+    from faster_whisper import WhisperModel
+
+FRAME_RATE = 50  # encoder frames a second: mel frames of 10 ms, halved by a strided convolution
+SAMPLES_PER_FRAME = SAMPLE_RATE // FRAME_RATE
+MEL_FRAMES = 2  # per encoder frame
+PADDING = 4  # s of silence behind a chunk
+LONGEST_CHUNK = 30 - PADDING  # s
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One chunk as the encoder sees it.
+
+    Attributes:
+        frames: Last encoder layer over the chunk, padding left off: shape (n, width), 50 a second.
+        output: All of it, padding included, as the decoder takes it.
+    """
+
+    frames: Floats = field(repr=False)
+    output: Any = field(repr=False)
+
+
+class SpeechEncoder:
+    """Whisper on CTranslate2, int8.
+
+    Args:
+        folder: Whisper weights in CTranslate2's format, verified.
+        threads: Threads for one pass; 0 for every core.
+    """
+
+    def __init__(self, folder: Path, threads: int = 0) -> None:
+        from faster_whisper import WhisperModel
+
+        self.whisper: WhisperModel = WhisperModel(
+            str(folder), device="cpu", compute_type="int8", cpu_threads=threads
+        )
+        self.width = self.encode(np.zeros(SAMPLES_PER_FRAME, np.float32)).frames.shape[1]
+
+    def encode(self, samples: Floats) -> Encoded:
+        """Encodes one chunk.
+
+        Args:
+            samples: Shape (n,), 16 kHz, at most 26 s.
+        """
+        if len(samples) > LONGEST_CHUNK * SAMPLE_RATE:
+            raise ValueError(f"{len(samples)} samples, at most {LONGEST_CHUNK * SAMPLE_RATE}")
+        count = max(1, -(-len(samples) // SAMPLES_PER_FRAME))
+        padded = np.zeros((count + PADDING * FRAME_RATE) * SAMPLES_PER_FRAME, np.float32)
+        padded[: len(samples)] = samples
+        output = self.whisper.encode(self.whisper.feature_extractor(padded, padding=0))
+        return Encoded(frames=np.array(output)[0, :count], output=output)

@@ -1,0 +1,149 @@
+"""Reading YAML that nobody has vouched for.
+
+YAML is read as plain data with places: no tags, no anchors, no aliases (so nothing can unfold
+to more than was written), no key twice, and bounds on its bytes, its parts and their nesting.
+Every scalar but null stays text; the schema says what is a number or a truth, so `off` is a
+word and `1.10` isn't 1.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import yaml
+
+from triage.errors import PolicyRefused
+
+MAX_BYTES = 1_000_000  # of a file; the shipped policy has about 10,000
+MAX_DEPTH = 12  # of nesting; a policy needs 6
+MAX_PARTS = 20_000  # scalars, lists and mappings together; the shipped policy has about 400
+
+Where = tuple[int | str, ...]  # a place in a document: ("rules", 3, "tier")
+
+
+class _Refused(yaml.MarkedYAMLError):
+    def __init__(self, problem: str, mark: yaml.Mark | None) -> None:
+        super().__init__(problem=problem, problem_mark=mark)
+
+
+# YAML's own guesses at what a plain word means, without all but one of them.
+_ONLY_NULL = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag == "tag:yaml.org,2002:null"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+class _Loader(yaml.SafeLoader):
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.yaml_implicit_resolvers = _ONLY_NULL
+        self._depth = self._parts = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]  # the stubs leave it bare
+        if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
+            raise _Refused("anchors and aliases are not allowed; write it out", event.start_mark)
+        if event.tag is not None:
+            raise _Refused("tags are not allowed; write the plain value", event.start_mark)
+        self._parts += 1
+        if self._parts > MAX_PARTS:
+            raise _Refused(f"this has more than {MAX_PARTS} parts", event.start_mark)
+        if self._depth >= MAX_DEPTH:
+            raise _Refused(f"this is nested deeper than {MAX_DEPTH} levels", event.start_mark)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise _Refused("a key must be a plain word", key.start_mark)
+            if key.value in seen:
+                raise _Refused(f"the key {key.value} is here twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
+
+
+class Document:
+    """A YAML mapping and where in its text each part of it stands.
+
+    Args:
+        data: The file's bytes, UTF-8.
+
+    Attributes:
+        fields: The mapping, made of dict, list, str and None.
+
+    Raises:
+        PolicyRefused: It is too long, not UTF-8, not YAML, or YAML of a kind that isn't
+            allowed here; with line and column where there are any.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        root = _compose(_decode(data))
+        if not isinstance(root, yaml.MappingNode):
+            raise PolicyRefused("The policy is empty or no mapping. Start it with `name:`.")
+        self._root = root
+        self.fields: dict[str, Any] = _construct(root)
+
+    def place(self, where: Where) -> str:
+        """Line, column and path of `where`, or of the nearest part around it that exists."""
+        node: yaml.Node = self._root
+        for step in where:
+            inner = _child(node, step)
+            if inner is None:
+                break
+            node = inner
+        return f"{_at(node.start_mark)}, {'.'.join(str(step) for step in where) or 'the policy'}"
+
+
+def _decode(data: bytes) -> str:
+    if len(data) > MAX_BYTES:
+        raise PolicyRefused(
+            f"The policy has more than {MAX_BYTES} bytes. Shorten it.", limit=MAX_BYTES
+        )
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise PolicyRefused(
+            f"The policy isn't UTF-8: byte {error.start} can't be read. Save it as UTF-8."
+        ) from None
+
+
+def _compose(text: str) -> yaml.Node | None:
+    try:
+        return _Loader(text).get_single_node()
+    except yaml.YAMLError as error:
+        raise _refused(error) from None
+
+
+def _construct(root: yaml.MappingNode) -> dict[str, Any]:
+    try:
+        fields: dict[str, Any] = _Loader("").construct_document(root)
+    except yaml.YAMLError as error:
+        raise _refused(error) from None
+    return fields
+
+
+def _refused(error: yaml.YAMLError) -> PolicyRefused:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        what = ", ".join(part for part in (error.context, error.problem) if part)
+        return PolicyRefused(f"{_at(error.problem_mark)}: {what}.")
+    if isinstance(error, yaml.reader.ReaderError):
+        return PolicyRefused(f"Character {error.position} of the policy isn't allowed in YAML.")
+    return PolicyRefused("The policy isn't YAML.")
+
+
+def _child(node: yaml.Node, step: int | str) -> yaml.Node | None:
+    if isinstance(node, yaml.MappingNode):
+        return next((value for key, value in node.value if key.value == step), None)
+    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+        inner: yaml.Node = node.value[step]
+        return inner
+    return None
+
+
+def _at(mark: yaml.Mark) -> str:
+    return f"line {mark.line + 1}, column {mark.column + 1}"

@@ -1,0 +1,206 @@
+"""The parts that a policy is made of. How they must fit together is the policy's own business.
+
+The seam for a rule language is `When`, what a rule says of the scores: `decide.holds` is the one
+function that evaluates it, `When.names` the one that lists what it speaks of.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Literal, Self, get_args
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    model_validator,
+)
+
+MAX_DEADLINE = 30 * 86_400  # s; by then the default deletion clock has run out
+
+Tier = Literal["E0", "E1", "E2", "E3", "E4"]
+TIERS: tuple[Tier, ...] = get_args(Tier)  # lowest first
+LOOKED_AT: tuple[Tier, ...] = TIERS[2:]  # the tiers in which somebody must look
+Mode = Literal["live", "shadow", "off"]
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """The end of a sentence about an unknown name: the known one that was probably meant."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+class Verb(StrEnum):
+    """What can be done about a recording."""
+
+    PAGE = "page"  # wake whoever is on call
+    QUEUE = "queue"  # put before specialists
+    COUNT = "count"  # into the statistics and nowhere else
+    WITHHOLD = "withhold"  # out of the annotation sample; a queue's specialists still hear it
+
+    @property
+    def reaches_somebody(self) -> bool:
+        """Whether it puts the recording before a person, who must then be named."""
+        return self in (Verb.PAGE, Verb.QUEUE)
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A verb and, for the verbs that reach somebody, whom. Its text is "verb:whom"."""
+
+    verb: Verb
+    whom: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.verb}:{self.whom}" if self.whom else str(self.verb)
+
+    @classmethod
+    def parse(cls, value: object) -> Action:
+        """Reads "verb" or "verb:whom".
+
+        Raises:
+            ValueError: The verb is unknown, lacks whom it reaches, or names somebody it can't.
+        """
+        if isinstance(value, Action):
+            return value
+        name, colon, whom = str(value).partition(":")
+        if name not in list(Verb):
+            raise ValueError(f"there is no action {name}{nearest(name, list(Verb))}")
+        verb = Verb(name)
+        if verb.reaches_somebody and not whom.strip():
+            raise ValueError(f"{name} must say whom it reaches, as in {name}:on-call")
+        if colon and not verb.reaches_somebody:
+            raise ValueError(f"{name} reaches nobody; write it alone")
+        return cls(verb, whom.strip())
+
+
+def _level(value: object, info: ValidationInfo) -> object:
+    """The number that a named level stands for; whatever is no name, as it is."""
+    levels: Mapping[str, object] = (info.context or {}).get("levels", {})
+    if not isinstance(value, str) or not value[:1].isalpha():
+        return value
+    if value not in levels:
+        raise ValueError(f"there is no level {value}{nearest(value, levels)}")
+    return levels[value]
+
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max_length=64)]
+Sentence = Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
+Number = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+Probability = Annotated[Number, BeforeValidator(_level)]
+Thresholds = Annotated[Mapping[Slug, Probability], Field(min_length=1)]
+Severity = Annotated[int, Field(ge=0, le=7)]
+
+
+class Part(BaseModel):
+    """What all parts share: they can't be changed, and take no field that they don't know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Category(Part):
+    """One category: flagged at `threshold` (calibrated probability), and how bad it would be."""
+
+    threshold: Probability
+    severity: Severity
+
+
+class Terms(Part):
+    """Who must look, and within how many seconds."""
+
+    deadline: Annotated[int, Field(gt=0, le=MAX_DEADLINE)] | None
+    who: Sentence | None
+
+
+class When(Part):
+    """What must hold for a rule to be met: every clause that is given.
+
+    Attributes:
+        any_category: At least one of these categories has at least this probability.
+        any_event: At least one of these events has at least this probability anywhere.
+        flags: Each of these flags has this value. A flag that the recording's inputs can't
+            support has no value, so neither true nor false holds of it.
+    """
+
+    any_category: Thresholds | None = None
+    any_event: Thresholds | None = None
+    flags: Annotated[Mapping[Slug, bool], Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not any(self.names().values()):
+            raise ValueError("a condition must name a category, an event or a flag")
+        return self
+
+    def names(self) -> dict[str, tuple[str, ...]]:
+        """The names that this condition speaks of, by kind: category, event, flag."""
+        return {
+            "category": tuple(self.any_category or ()),
+            "event": tuple(self.any_event or ()),
+            "flag": tuple(self.flags or ()),
+        }
+
+
+class Consequence(Part):
+    """What follows, and why, in the policy's own words."""
+
+    tier: Tier
+    actions: tuple[Annotated[Action, BeforeValidator(Action.parse)], ...]
+    reason: Sentence
+
+    @property
+    def reaches_somebody(self) -> bool:
+        """Whether any of its actions puts the recording before a person."""
+        return any(action.verb.reaches_somebody for action in self.actions)
+
+
+class Rule(Consequence):
+    """A consequence and when it follows.
+
+    Attributes:
+        mode: "live" decides, "shadow" is only tried, "off" is kept for the record.
+        legal: Notes for counsel. Only people read them.
+    """
+
+    id: Slug
+    when: When
+    mode: Mode = "live"
+    legal: Mapping[Slug, Sentence] = Field(default_factory=dict)
+
+
+class UnknownCategory(Consequence, Category):
+    """What follows from a category of the model that the policy doesn't know."""
+
+
+class Fallbacks(Part):
+    """What follows when the scores are not what rules can be asked about.
+
+    Attributes:
+        stage_failed: A stage failed, or nothing was scored.
+        unknown_category: A category that the policy doesn't know is at or over the threshold
+            given here; the severity given here is then its severity.
+        invalid_score: A score is not a number from 0 to 1.
+    """
+
+    stage_failed: Consequence
+    unknown_category: UnknownCategory
+    invalid_score: Consequence
+
+    def each(self) -> Iterator[tuple[str, Consequence]]:
+        """Each with its name, in their order."""
+        for name in type(self).model_fields:
+            yield name, getattr(self, name)
+
+
+class Graver(Part):
+    """What makes categories worse than their own severity says: `add` to each, at most to 7."""
+
+    when: When
+    categories: Annotated[tuple[Slug, ...], Field(min_length=1)]
+    add: Annotated[int, Field(ge=1, le=7)]
