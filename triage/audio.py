@@ -8,6 +8,7 @@ every limit is checked as soon as its number is known.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container.input import InputContainer
 
-# ffmpeg's demuxers, each with the suffixes that its files usually have.
+# ffmpeg's demuxers, each with the suffixes that its files usually have. MPEG-TS, MPEG-PS and FLV
+# are left out: their streams may begin midway, and PyAV 18.1 then reads past an array.
 CONTAINERS: dict[str, tuple[str, ...]] = {
     "aac": (".aac",),
     "ac3": (".ac3",),
@@ -44,12 +46,9 @@ CONTAINERS: dict[str, tuple[str, ...]] = {
     "caf": (".caf",),
     "eac3": (".eac3",),
     "flac": (".flac",),
-    "flv": (".flv",),
     "matroska": (".mka", ".mkv", ".webm"),
     "mov": (".3g2", ".3gp", ".m4a", ".m4b", ".mov", ".mp4"),
     "mp3": (".mp2", ".mp3"),
-    "mpeg": (".mpg",),
-    "mpegts": (),  # .ts: far more often TypeScript
     "nistsphere": (".sph",),
     "ogg": (".oga", ".ogg", ".opus", ".spx"),
     "tta": (".tta",),
@@ -61,9 +60,11 @@ CONTAINERS: dict[str, tuple[str, ...]] = {
 AUDIO_SUFFIXES = frozenset(chain.from_iterable(CONTAINERS.values()))
 
 # These don't say how long they are; what ffmpeg gives is a guess from the first bit rates.
-UNTIMED = frozenset({"aac", "ac3", "amr", "eac3", "mp3", "mpeg"})
+UNTIMED = frozenset({"aac", "ac3", "amr", "eac3", "mp3"})
 
-PIPED_BYTES = 2**31 - 2**16  # a header written to a pipe promises 2 GiB (less a little) or more
+HEADER = 2**16  # bytes in which a WAV file's header ends
+PIPED = 2**31 - 2**16  # bytes; WAV headers written to a pipe promise 2 GiB less a little, or 4
+RATES = range(1_000, 768_001)  # Hz; a forged rate makes the resampler take minutes and gigabytes
 SHORTFALL = 0.25  # s; more missing than any encoder's delay explains
 LEAST_USABLE = 0.1  # s; what is left of a damaged recording must hold at least a cry
 
@@ -97,9 +98,11 @@ def decode(source: bytes | Path, limits: Limits) -> Waveform:
         TooLarge: More bytes or seconds than the limits.
         TooManyChannels: More channels than the limit.
     """
-    with _open_file(source, limits.max_bytes) as file, _open_container(file) as container:
-        reader = _Reader(container, limits)
-        samples = np.frombuffer(_mix_down(reader.frames()), dtype=np.float32)
+    with _open_file(source, limits.max_bytes) as file:
+        piped = _is_piped(file)
+        with _open_container(file) as container:
+            reader = _Reader(container, limits, piped)
+            samples = np.frombuffer(_mix_down(reader.frames()), dtype=np.float32)
     missing = (reader.declared or 0.0) - reader.seconds
     damaged = reader.errors > 0 or missing > SHORTFALL
     if damaged and len(samples) < LEAST_USABLE * SAMPLE_RATE:
@@ -110,7 +113,7 @@ def decode(source: bytes | Path, limits: Limits) -> Waveform:
         )
     if not len(samples):
         raise NothingToScore("The file holds no sound. Send a recording that does.")
-    return Waveform(samples, reader.stream.sample_rate, reader.stream.channels, damaged)
+    return Waveform(samples, reader.native_hz, reader.channels, damaged)
 
 
 @contextmanager
@@ -144,6 +147,15 @@ def _check_size(size: int, max_bytes: int) -> None:
         )
 
 
+def _is_piped(file: BinaryIO) -> bool:
+    """Whether it is a WAV file that was begun before anybody knew how long it would be."""
+    header = file.read(HEADER)
+    file.seek(0)
+    size = header.find(b"data") + 4
+    promised = int.from_bytes(header[size : size + 4], "little")
+    return header.startswith(b"RIFF") and (promised == 0 or promised >= PIPED)
+
+
 @contextmanager
 def _open_container(file: BinaryIO) -> Iterator[InputContainer]:
     import av
@@ -166,15 +178,21 @@ def _open_container(file: BinaryIO) -> Iterator[InputContainer]:
 class _Reader:
     """Reads one soundtrack, and counts what it reads and what it can't."""
 
-    def __init__(self, container: InputContainer, limits: Limits) -> None:
+    def __init__(self, container: InputContainer, limits: Limits, piped: bool) -> None:
         self.container = container
         self.stream = _soundtrack(container)
-        self.declared = _declared_seconds(container, self.stream)
+        self.declared = None if piped else _declared_seconds(container)
         self.limits = limits
-        self.seconds = 0.0
+        self.piped = piped
+        self.native_hz = self.channels = 0
+        self.heard: Counter[int] = Counter()  # samples by their rate, so that no sum is rounded
         self.errors = 0
-        self._check_channels(self.stream.channels)
+        self._check_format(self.stream.sample_rate, self.stream.channels)
         self._check_seconds(self.declared or 0.0)
+
+    @property
+    def seconds(self) -> float:
+        return sum(count / rate for rate, count in self.heard.items())
 
     def frames(self) -> Iterator[AudioFrame]:
         """Every frame that decodes; a packet that doesn't is counted and left out."""
@@ -184,7 +202,8 @@ class _Reader:
         while True:
             try:
                 packet = next(packets, None)
-            except (av.error.FFmpegError, OSError):
+            except (av.error.FFmpegError, OSError, IndexError):
+                # IndexError is PyAV's, at the end of a file in which another stream began midway.
                 self.errors += 1
                 return
             if packet is None:
@@ -194,24 +213,31 @@ class _Reader:
             except av.error.FFmpegError:
                 self.errors += 1
                 continue
-            self.errors += packet.is_corrupt
+            self.errors += packet.is_corrupt and not self.piped  # it means: less than promised
             yield from map(self._count, frames)
 
     def _count(self, frame: AudioFrame) -> AudioFrame:
-        self._check_channels(frame.layout.nb_channels)
-        self.seconds += frame.samples / frame.sample_rate
-        self._check_seconds(self.seconds)  # before resampling: 1 Hz makes 16,000 samples of one
+        self._check_format(frame.sample_rate, frame.layout.nb_channels)
+        self.heard[frame.sample_rate] += frame.samples
+        self._check_seconds(self.seconds)  # before resampling: 1 kHz makes 16 samples of one
         self.errors += frame.is_corrupt
         frame.pts = None
         return frame
 
-    def _check_channels(self, channels: int) -> None:
+    def _check_format(self, rate: int, channels: int) -> None:
+        if rate not in RATES:
+            raise UnsupportedAudio(
+                f"The audio has a sampling rate of {rate} Hz, outside of {RATES[0]} to "
+                f"{RATES[-1]}. Resample it first."
+            )
         if channels > self.limits.max_channels:
             raise TooManyChannels(
                 f"The audio has {channels} channels, over the limit of "
                 f"{self.limits.max_channels}. Mix it down first.",
                 limit=self.limits.max_channels,
             )
+        self.native_hz = max(self.native_hz, rate)
+        self.channels = max(self.channels, channels)
 
     def _check_seconds(self, seconds: float) -> None:
         if seconds > self.limits.max_seconds:
@@ -224,7 +250,7 @@ class _Reader:
 
 def _soundtrack(container: InputContainer) -> AudioStream:
     for stream in container.streams.audio:
-        if stream.codec_context is not None:
+        if stream.codec_context is not None and stream.channels:
             return stream
     raise UnsupportedAudio(
         "The file is a container that Triage opens, but holds no sound that it can decode. "
@@ -232,26 +258,29 @@ def _soundtrack(container: InputContainer) -> AudioStream:
     )
 
 
-def _declared_seconds(container: InputContainer, stream: AudioStream) -> float | None:
-    """How long the header says that it is; None where it doesn't say or can't have known."""
+def _declared_seconds(container: InputContainer) -> float | None:
     if container.duration is None or container.format.name in UNTIMED:
         return None
-    seconds = container.duration / 1_000_000  # ffmpeg's AV_TIME_BASE
-    bits = seconds * (stream.bit_rate or 0)
-    return seconds if bits < 8 * PIPED_BYTES else None
+    return container.duration / 1_000_000  # ffmpeg's AV_TIME_BASE
 
 
 def _mix_down(frames: Iterable[AudioFrame]) -> bytearray:
     """Frames of any kind as float32 mono at 16 kHz, in one buffer that grows in place."""
-    from av.audio.resampler import AudioResampler
+    import av
 
     buffer = bytearray()
     for _, run in groupby(frames, key=_kind):  # a stream may change its format midway
         # Packed, as PyAV 18.1 reads past the planes of a planar frame of 8 channels or more.
-        resampler = AudioResampler(format="flt", rate=SAMPLE_RATE, frame_size=SAMPLE_RATE)
+        resampler = av.AudioResampler(format="flt", rate=SAMPLE_RATE, frame_size=SAMPLE_RATE)
         for frame in chain(run, (None,)):
-            for resampled in resampler.resample(frame):
-                buffer += _mono(resampled).data
+            try:
+                resampled = resampler.resample(frame)
+            except av.error.FFmpegError:
+                raise UnsupportedAudio(
+                    "The audio's channels are more or other than can be mixed. Mix it down first."
+                ) from None
+            for second in resampled:
+                buffer += _mono(second).data
     return buffer
 
 

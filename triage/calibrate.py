@@ -31,7 +31,7 @@ ISOTONIC_FROM = 200
 # No answer is surer than 1 in 10**13, so the logarithms of p and 1 - p are finite.
 HIGHEST_LOG_ODDS = 30.0
 
-# Log-odds closer than this are one score; it keeps every knot apart from the next.
+# Log-odds that are equal to this are one; it keeps every knot apart from the next.
 DECIMALS = 6
 
 
@@ -91,7 +91,8 @@ class Calibrator:
         below = np.minimum(log_odds - self.x[0], 0)
         above = np.maximum(log_odds - self.x[-1], 0)
         line = np.interp(log_odds, self.x, self.y) + first * below + last * above
-        return 1 / (1 + np.exp(-np.clip(line, -HIGHEST_LOG_ODDS, HIGHEST_LOG_ODDS)))
+        probabilities: Doubles = 1 / (1 + np.exp(-line.clip(-HIGHEST_LOG_ODDS, HIGHEST_LOG_ODDS)))
+        return probabilities
 
     def to_arrays(self) -> dict[str, Doubles]:
         """The knots by name, for `from_arrays`."""
@@ -172,7 +173,7 @@ def _checked(
 
 def _smoothed(positive: NDArray[np.bool_], weight: Doubles) -> Doubles:
     """Platt's targets: what a positive and a negative are worth after Laplace's correction."""
-    positives, negatives = weight[positive].sum(), weight[~positive].sum()
+    positives, negatives = float(weight[positive].sum()), float(weight[~positive].sum())
     return np.where(positive, (positives + 1) / (positives + 2), 1 / (negatives + 2))
 
 
@@ -182,7 +183,7 @@ def _fit_sigmoid(x: Doubles, targets: Doubles, weight: Doubles) -> tuple[float, 
 
     base = float(np.average(targets, weights=weight))
     level = 0.0, float(np.log(base / (1 - base)))
-    scale = float(x.std())
+    scale = float(np.ptp(x))
     if scale == 0:
         return level
     # A target between 0 and 1 is an example of each class with a share of the weight.
@@ -203,10 +204,10 @@ def _fit_isotonic(x: Doubles, targets: Doubles, weight: Doubles, slope: float) -
 
     values, of = np.unique(x, return_inverse=True)  # equal scores are one point
     mass = np.bincount(of, weight)
-    rates = isotonic_regression(np.bincount(of, weight * targets) / mass, weights=mass)
-    starts = rates.blocks[:-1]
+    rates = isotonic_regression(np.bincount(of, weight * targets) / mass, weights=mass).x
+    # Not scipy's own blocks: it leaves neighbours of equal rate apart, which would be plateaus.
+    heights, starts = np.unique(np.log(rates / (1 - rates)).round(DECIMALS), return_index=True)
     centres = np.add.reduceat(mass * values, starts) / np.add.reduceat(mass, starts)
-    heights = np.log(rates.x[starts] / (1 - rates.x[starts]))
     return Calibrator(
         np.concatenate([centres[:1] - 1, centres, centres[-1:] + 1]),
         np.concatenate([heights[:1] - slope, heights, heights[-1:] + slope]),

@@ -48,7 +48,7 @@ def export_text_encoder(source: Path, out: Path) -> dict[str, float]:
             plain,
             input_names=["input_ids", "attention_mask"],
             output_names=["tokens"],
-            dynamic_axes={name: dynamic for name in ("input_ids", "attention_mask", "tokens")},
+            dynamic_axes=dict.fromkeys(("input_ids", "attention_mask", "tokens"), dynamic),
             opset_version=17,
             dynamo=False,
         )
@@ -70,7 +70,7 @@ def export_text_encoder(source: Path, out: Path) -> dict[str, float]:
 def _LastHiddenState(model: Any) -> Any:  # noqa: N802 - a module factory, torch stays lazy
     import torch
 
-    class LastHiddenState(torch.nn.Module):
+    class LastHiddenState(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.model = model

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -204,7 +204,7 @@ class Triage:
 
 @contextmanager
 def _stage(name: str, failures: dict[str, str]) -> Iterator[None]:
-    """The edge at which a stage's failure becomes a note for the policy instead of a lost recording.
+    """The edge at which a failing stage becomes a note for the policy, not a lost recording.
 
     Whatever goes wrong in a model or a library is caught here and nowhere else. Only the kind of
     error is kept: its message could hold what was said.

@@ -17,7 +17,7 @@ from uuid import uuid4
 from triage.errors import InputError
 from triage.pipeline import Triage
 from triage.records import Decision, Outcome, Recording, Scores
-from triage.safeguards.audit import AuditLog
+from triage.safeguards.audit import AuditEntry, AuditLog
 from triage.safeguards.pseudonym import Pseudonymiser, load_key
 from triage.settings import Settings
 
@@ -104,7 +104,7 @@ class Processor:
         made = [(self.new_id(), self._decided(scored, now)) for scored in passes]
         hashes = self.audit.append_many(
             [
-                (_kind(result), self._body(id, recording, result, way), now)
+                AuditEntry(_kind(result), self._body(id, recording, result, way), now)
                 for (id, result), recording in zip(made, recordings, strict=True)
             ]
         )

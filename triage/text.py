@@ -23,7 +23,8 @@ HOP = 47  # so that every word has context on both sides in one of the windows
 LONGEST_WORD = 32  # characters; longer ones, and scripts without spaces, are cut to be windowed
 
 _NOT_SPOKEN = re.compile(r"[^\w']+|_+")
-_TYPOGRAPHIC = str.maketrans("’‘`´", "''''")
+_FRAMING = np.array([-1])  # the word of a token that is of no word
+_TYPOGRAPHIC = str.maketrans(dict.fromkeys("\u2019\u2018\u0060\u00b4", "'"))
 
 
 def spoken_words(text: str) -> list[str]:
@@ -33,7 +34,7 @@ def spoken_words(text: str) -> list[str]:
     between white space that has anything spoken in it, and more for one with a hyphen or of more
     than 32 characters.
     """
-    plain = unicodedata.normalize("NFKC", text).translate(_TYPOGRAPHIC).lower()
+    plain = unicodedata.normalize("NFKC", text.translate(_TYPOGRAPHIC)).lower()
     words = (word.strip("'") for word in _NOT_SPOKEN.sub(" ", plain).split())
     return [
         word[at : at + LONGEST_WORD] for word in words for at in range(0, len(word), LONGEST_WORD)
@@ -55,8 +56,8 @@ class TokenWindow:
     @property
     def pooled(self) -> Floats:
         """The window as one vector of length 1: the mean of its tokens, scaled. Shape (width,)."""
-        mean = self.vectors.mean(axis=0)
-        return mean / max(float(np.linalg.norm(mean)), 1e-9)
+        mean: Floats = self.vectors.mean(axis=0)
+        return mean / np.float32(max(float(np.linalg.norm(mean)), 1e-9))
 
     def shares(self, weights: Floats) -> dict[int, float]:
         """How much each word adds to a linear head's log-odds.
@@ -93,10 +94,8 @@ class TextEncoder:
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        self._frame = (
-            self._tokenizer.token_to_id("[CLS]"),
-            self._tokenizer.token_to_id("[SEP]"),
-        )
+        before, after = map(self._tokenizer.token_to_id, ("[CLS]", "[SEP]"))
+        self._frame = np.array([before]), np.array([after])
         self.width: int = self._session.get_outputs()[0].shape[-1]
 
     def windows(self, texts: Sequence[Sequence[str]]) -> list[list[TokenWindow]]:
@@ -129,8 +128,8 @@ class TextEncoder:
         before, after = self._frame
         return [
             (
-                np.concatenate(([before], ids[at : at + WINDOW], [after])),
-                np.concatenate(([-1], of[at : at + WINDOW], [-1])),
+                np.concatenate((before, ids[at : at + WINDOW], after)),
+                np.concatenate((_FRAMING, of[at : at + WINDOW], _FRAMING)),
             )
             for at in starts
         ]

@@ -5,7 +5,8 @@ written anew. Keep the head's hash elsewhere from time to time and hand it to `v
 
 A kill in the middle of a write leaves a torn line. It isn't deleted: the next write ends it and
 begins with an entry of kind "torn", whose body holds the number and the SHA-256 of the bytes
-since the last whole entry, that newline included. `verify` accepts exactly that.
+since the last whole entry, that newline included. `verify` accepts exactly that. (A second kill
+while that is written shows as damage until the next write notes both.)
 """
 
 from __future__ import annotations
@@ -32,7 +33,6 @@ from triage.safeguards.chain import (
     broken,
     canonical,
     find_tail,
-    parse,
     seal,
 )
 
@@ -140,6 +140,8 @@ class AuditLog:
         create = os.O_CREAT if self._known is None else 0
         with _opened(self._path, os.O_RDWR | os.O_APPEND | create) as file:
             before = os.fstat(file)
+            if before.st_size == 0:
+                _sync(self._path.parent)  # or a power cut could take the whole file
             tail = self._tail(file, before)
             lead = b"" if tail.ended else b"\n"
             if tail.rest:
@@ -147,8 +149,6 @@ class AuditLog:
                 fields = [note, *fields]
             lines, hashes = _sealed(fields, tail)
             _write(file, lead + b"".join(lines), before.st_size)
-            if before.st_size == 0:
-                _sync(self._path.parent)
             after = os.fstat(file)
         end = Tail(tail.seq + len(lines), hashes[-1])
         self._known = _Known(after.st_dev, after.st_ino, after.st_size, end)

@@ -24,7 +24,7 @@ TORN = "torn"  # the kind of the entry that notes bytes which are no entry
 _FIELDS = {"at", "body", "hash", "kind", "previous", "seq"}
 
 
-def canonical(value: Any) -> bytes:  # noqa: ANN401  # whatever JSON can say
+def canonical(value: Any) -> bytes:  # whatever JSON can say
     """The one form of a JSON value.
 
     Raises:

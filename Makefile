@@ -1,0 +1,63 @@
+# Two commands for a start: `make demo` and `make test`. Only Python 3.11+ and make are needed;
+# everything else is installed into .venv by the first command that needs it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export BENTOML_DO_NOT_TRACK := true
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check serve bench clean
+
+help:
+	@echo "make demo    install, start the service, score the samples over HTTP, stop it"
+	@echo "make test    install what is missing and run every test"
+	@echo "make check   style, types and make test: all that CI runs"
+	@echo "make serve   the service on http://127.0.0.1:3000"
+	@echo "make bench   speed, beside a pipeline one would write in an afternoon"
+	@echo "make clean   remove the environment and everything that was built"
+
+# Each environment is named by a stamp that is newer than what it was installed from.
+$(VENV)/base: pyproject.toml constraints.txt
+	@echo "==> Creating the environment in $(VENV)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "==> Installing Triage and what it needs (about 1 GB, once; two minutes on a fast line)"
+	@$(BIN)/python -m pip install --progress-bar on --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/dev: $(VENV)/base
+	@echo "==> Installing what the tests need"
+	@$(BIN)/python -m pip install --progress-bar on --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/base
+	@$(BIN)/triage demo
+
+serve: $(VENV)/base
+	@$(BIN)/triage serve
+
+test: $(VENV)/dev
+	@echo "==> Running the tests"
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/dev
+	@echo "==> Style"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@echo "==> Types"
+	@$(BIN)/mypy
+	@$(MAKE) --no-print-directory test
+
+bench: $(VENV)/bench
+	@$(BIN)/python -m benchmarks
+
+# Torch is only for the pipeline that Triage is measured against.
+$(VENV)/bench: $(VENV)/base
+	@echo "==> Installing the afternoon pipeline's environment in $(VENV)-afternoon"
+	@test -x $(VENV)-afternoon/bin/python || $(PYTHON) -m venv $(VENV)-afternoon
+	@$(VENV)-afternoon/bin/python -m pip install --quiet --constraint constraints.txt \
+		torch transformers librosa av
+	@touch $@
+
+clean:
+	rm -rf $(VENV) $(VENV)-afternoon var build dist

@@ -1,0 +1,110 @@
+"""The model card: what a sceptic asks of a model, from its manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from triage.artefact import Manifest, SourceNote
+
+_NOT_COMMERCIAL = ("nc", "unknown")
+
+
+def model_card(manifest: Manifest) -> str:
+    """The card as Markdown."""
+    return "\n".join(
+        [
+            f"# {manifest.name}",
+            "",
+            "Scores voice-assistant recordings by their sound and their words. A score says what "
+            "a recording may hold, not what is to be done; a policy decides that, and people.",
+            "",
+            f"Made {manifest.created} by Triage {manifest.code}, format {manifest.format}.",
+            "",
+            "## Encoders, frozen",
+            *_table(
+                ("", "name", "width", "licence"),
+                [(k, e.name, e.width, e.licence) for k, e in manifest.encoders.items()],
+            ),
+            "",
+            "## How good it is",
+            "Rows of split `val`, never fitted or calibrated on, 95 % bootstrap intervals over "
+            "groups. They come from the same sources as the training rows: expect less on a "
+            "source that it has never seen. ECE is the expected calibration error.",
+            *(line for name, rows in manifest.metrics.items() for line in _figures(name, rows)),
+            "",
+            "Too few labels to train on, so not scored: "
+            + (", ".join(manifest.training.get("too_few_labels", [])) or "none")
+            + ".",
+            "",
+            "## What it was trained on",
+            *_table(
+                ("kind", "source", "licence", "train", "val"),
+                [(s.kind, s.source, s.licence, s.train, s.val) for s in manifest.lineage],
+            ),
+            "",
+            _commercial(manifest.lineage),
+            "",
+            "## What it is bad at",
+            "- Spoken lines of people in danger: the words it learnt from are mostly written.",
+            "- Medical emergencies: nearly no positive examples.",
+            "- Screams from microphones and rooms unlike those it was trained on.",
+            "- A film in the room: it can't tell a loudspeaker from a person.",
+            "- Languages other than English.",
+            "- Long recordings give more windows and so more chances of a false alarm; the "
+            "calibration is that of clips of about four seconds.",
+            "",
+            "## Where it must not be used",
+            "To act without a person's look; to judge a speaker; as the only ear for a line that "
+            "people call in an emergency.",
+            "",
+        ]
+    )
+
+
+def _figures(name: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    columns = ("auprc", "auroc", "recall_at_1pct_fpr", "ece")
+    return [
+        "",
+        f"### {name}",
+        *_table(
+            ("", "positives", "negatives", "AUPRC", "AUC", "recall at 1 % false alarms", "ECE"),
+            [
+                (r["name"], r["positives"], r["negatives"], *(_interval(r[c]) for c in columns))
+                for r in rows
+            ],
+        ),
+    ]
+
+
+def _interval(estimate: Mapping[str, float] | None) -> str:
+    if estimate is None:
+        return "–"  # noqa: RUF001
+    return f"{estimate['value']:.3f} ({estimate['low']:.3f}–{estimate['high']:.3f})"  # noqa: RUF001
+
+
+def _commercial(lineage: Iterable[SourceNote]) -> str:
+    barred = sorted(
+        {
+            note.source
+            for note in lineage
+            if any(
+                word in note.licence.lower().replace("-", " ").split() for word in _NOT_COMMERCIAL
+            )
+        }
+    )
+    if not barred:
+        return "No source bars commercial use or leaves its licence unstated."
+    return (
+        "These sources bar commercial use or state no licence, so this build is not for commercial "
+        f"use without counsel: {', '.join(barred)}."
+    )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    return [
+        "",
+        "| " + " | ".join(head) + " |",
+        "|" + " --- |" * len(head),
+        *("| " + " | ".join(str(cell) for cell in row) + " |" for row in rows),
+    ]

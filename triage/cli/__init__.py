@@ -1,0 +1,1 @@
+"""The command line. Only `app` and `exits` are imported before a command is chosen."""

@@ -1,0 +1,197 @@
+"""The commands and their options. What they do is imported when one is run.
+
+Nothing heavier than typer may be imported here: `triage --help` answers in under half a second.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import triage
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # they could show local variables, and so what was said
+    epilog="Exit codes: 0 all done; 1 not set up, the message says what is missing; 2 the command "
+    "line is wrong; 3 some recordings or rows couldn't be scored, or not by every stage; 4 the "
+    "audit log can't be written or has been changed; 130 interrupted. Settings are read from "
+    "TRIAGE_… in the environment.",
+)
+model_app = typer.Typer(no_args_is_help=True, help="Look at models.")
+audit_app = typer.Typer(no_args_is_help=True, help="Look after the audit log.")
+app.add_typer(model_app, name="model")
+app.add_typer(audit_app, name="audit")
+
+
+class Split(StrEnum):
+    """Which rows to evaluate on."""
+
+    VAL = "val"
+    TRAIN = "train"
+    ALL = "all"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"triage {triage.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Triage listens first: scores recordings by sound and words; a policy decides who looks."""
+
+
+@app.command()
+def score(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="PATH",
+            help="Audio files, folders of them, or .jsonl manifests with id, audio and/or text "
+            "on each line.",
+            show_default=False,
+        ),
+    ] = None,
+    text: Annotated[
+        typer.FileBinaryRead | None,
+        typer.Option(metavar="FILE", help="Transcripts, one a line; - reads standard input."),
+    ] = None,
+    jsonl: Annotated[
+        bool, typer.Option("--jsonl", help="Print one JSON object a recording, in input order.")
+    ] = False,
+    transcript: Annotated[
+        bool, typer.Option("--transcript", help="Print what was said as well.")
+    ] = False,
+) -> None:
+    """Score recordings, decide by the policy, write to the audit log."""
+    from triage.cli.score import run
+
+    if not paths and text is None:
+        raise typer.BadParameter("Name a file, a folder or a manifest, or give --text.")
+    raise typer.Exit(run(paths or [], text, jsonl=jsonl, transcript=transcript))
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 3000,
+) -> None:
+    """Serve over HTTP until stopped."""
+    from triage.cli.serve import run
+
+    raise typer.Exit(run(host, port))
+
+
+@app.command()
+def demo() -> None:
+    """Start the service, score the shipped samples over HTTP, stop it."""
+    from triage.cli.demo import run
+
+    raise typer.Exit(run())
+
+
+@app.command()
+def train(
+    text: Annotated[Path, typer.Option(help="Labelled texts, .jsonl or .jsonl.gz.")],
+    audio: Annotated[Path, typer.Option(help="Labelled clips, .jsonl or .jsonl.gz.")],
+    out: Annotated[Path, typer.Option(help="Folder for the model; one that is there is replaced.")],
+    name: Annotated[str, typer.Option(help="Name of the model, with its version.")],
+    base: Annotated[
+        Path | None,
+        typer.Option(
+            help="Model whose text encoder is kept; without one it is exported anew, which needs "
+            "the train extra."
+        ),
+    ] = None,
+    exclude_licence: Annotated[
+        list[str] | None,
+        typer.Option(help="Leave out rows whose licence contains this; may be repeated."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of all that is left to chance.")] = 0,
+    cache: Annotated[Path, typer.Option(help="Folder that keeps computed features.")] = Path(
+        "var/features"
+    ),
+) -> None:
+    """Train a model on labelled texts and clips."""
+    from triage.cli.model import announce
+    from triage.cli.progress import progress
+    from triage.settings import settings
+    from triage.train import Plan
+    from triage.train import train as run
+
+    plan = Plan(text, audio, out, name, base, tuple(exclude_licence or ()), seed, cache)
+    with progress() as report:
+        manifest = run(plan, settings(), report)
+    announce(manifest)
+
+
+@app.command()
+def evaluate(
+    manifest: Annotated[
+        Path, typer.Argument(help="Labelled rows, .jsonl or .jsonl.gz.", show_default=False)
+    ],
+    split: Annotated[Split, typer.Option(help="Which rows.")] = Split.VAL,
+    json: Annotated[
+        typer.FileTextWrite | None,
+        typer.Option(
+            metavar="FILE", help="Write the figures there as JSON; - prints them, and no table."
+        ),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=0, help="Draw this many rows at random; 0 takes all.")
+    ] = 0,
+    repeats: Annotated[
+        int, typer.Option(min=1, help="Resamples behind each 95 % interval.")
+    ] = 1000,
+) -> None:
+    """Measure the model on labelled rows; nothing is decided."""
+    from triage.cli.evaluate import run
+
+    raise typer.Exit(run(manifest, split, json, limit=limit, repeats=repeats))
+
+
+@model_app.command("show")
+def model_show(
+    path: Annotated[
+        Path | None,
+        typer.Argument(help="A model's folder; without one, the model that the settings name."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the manifest as it is.")] = False,
+) -> None:
+    """Show what a model is, how good it is, and what it was made from."""
+    from triage.cli.model import run
+
+    raise typer.Exit(run(path, json=json))
+
+
+@audit_app.command("verify")
+def audit_verify(
+    path: Annotated[
+        Path | None,
+        typer.Argument(help="An audit file; without one, that of the settings' state folder."),
+    ] = None,
+    head: Annotated[
+        str | None,
+        typer.Option(help="Hash of an entry that was the last one once; it must still be there."),
+    ] = None,
+) -> None:
+    """Follow the audit log's chain from end to end."""
+    from triage.safeguards.audit import verify
+    from triage.settings import settings
+
+    report = verify(path or settings().state / "audit.jsonl", head)
+    typer.echo(f"{report.entries} entries, the chain holds. Head: {report.head}")
+    if report.torn or report.unfinished:
+        typer.echo(
+            f"Torn writes noted: {report.torn}; unfinished bytes at the end: {report.unfinished}"
+        )

@@ -1,0 +1,69 @@
+"""`triage evaluate`."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TextIO
+
+from rich.console import Console
+
+from triage.cli.exits import Exit
+from triage.cli.progress import progress
+from triage.cli.tables import metrics
+from triage.errors import LabelsRefused
+from triage.evaluate import Evaluation, evaluate
+from triage.labels import Labelled, read_labels
+from triage.pipeline import Triage
+from triage.settings import settings
+
+
+def run(manifest: Path, split: str, out: TextIO | None, *, limit: int, repeats: int) -> Exit:
+    """Scores the rows, prints the table, and writes the figures to `out`.
+
+    Returns:
+        `Exit.INCOMPLETE` if any row couldn't be scored.
+    """
+    rows = chosen(read_labels(manifest), split, limit)
+    triage = Triage.load(settings())
+    with progress() as report:
+        found = evaluate(triage, rows, workers=settings().cores, repeats=repeats, report=report)
+    if out is not None:
+        out.write(json.dumps(found.as_json(), indent=2) + "\n")
+    if out is None or out.name != "<stdout>":
+        show(found, Console())
+    return Exit.INCOMPLETE if found.failed else Exit.DONE
+
+
+def chosen(rows: Sequence[Labelled], split: str, limit: int) -> list[Labelled]:
+    """The rows of a split ("all" for every one); with a limit, that many drawn at random.
+
+    The draw is seeded, so the same file gives the same rows. Taking the first ones would take
+    them from one source, for files are written source by source.
+
+    Raises:
+        LabelsRefused: The split has no row.
+    """
+    kept = [row for row in rows if split in ("all", row.split)]
+    if not kept:
+        raise LabelsRefused(f"None of the {len(rows)} rows is of split {split}.")
+    return random.Random(0).sample(kept, limit) if 0 < limit < len(kept) else kept  # noqa: S311
+
+
+def show(found: Evaluation, console: Console) -> None:
+    """Prints an evaluation: what was scored, what wasn't, and a table of each kind of figure."""
+    done = found.rows - sum(found.failed.values())
+    console.print(f"{found.model}: {done:,} of {found.rows:,} rows scored")
+    for slug, count in found.failed.items():
+        console.print(f"  {count:,} not scored: {slug}", style="red")
+    if found.unknown:
+        console.print(f"  labelled, but not known to the model: {', '.join(found.unknown)}")
+    for title, rows in (("Categories", found.categories), ("Events", found.events)):
+        if rows:
+            console.print(metrics(title, [asdict(row) for row in rows], console.width))
+    console.print(
+        f"95 % intervals by {found.repeats:,} bootstrap resamples of whole groups.", style="dim"
+    )

@@ -1,0 +1,93 @@
+"""`triage model show`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from triage.artefact import Manifest, read_manifest
+from triage.cli.exits import Exit
+from triage.cli.tables import metrics, plain_table
+from triage.settings import settings
+from triage.weights import sha256
+
+UNCHANGED = "as pinned"
+
+
+def run(path: Path | None, *, json: bool) -> Exit:
+    """Prints a model's manifest and whether its files are the ones that it vouches for.
+
+    Returns:
+        `Exit.SETUP` if one of them isn't.
+
+    Raises:
+        ArtefactRefused: There is no manifest, or it can't be read.
+    """
+    folder = path or settings().model
+    manifest = read_manifest(folder)
+    states = {name: _state(folder / name, pinned) for name, pinned in manifest.files.items()}
+    if json:
+        typer.echo(manifest.model_dump_json(indent=2))
+    else:
+        show(manifest, states, Console())
+    return Exit.DONE if set(states.values()) == {UNCHANGED} else Exit.SETUP
+
+
+def announce(manifest: Manifest) -> None:
+    """Prints what `triage train` has made."""
+    console = Console()
+    console.print(f"{manifest.name} is trained and written.")
+    _show_metrics(manifest, console)
+
+
+def show(manifest: Manifest, states: dict[str, str], console: Console) -> None:
+    """Prints a manifest for people."""
+    console.print(manifest.name, style="bold", highlight=False)
+    console.print(
+        f"format {manifest.format}, made {manifest.created} by Triage {manifest.code}",
+        highlight=False,
+    )
+    console.print(f"categories: {', '.join(manifest.categories)}", highlight=False)
+    console.print(f"events: {', '.join(manifest.events)}", highlight=False)
+    console.print(_files(manifest, states))
+    console.print(_encoders(manifest))
+    _show_metrics(manifest, console)
+    console.print(_lineage(manifest))
+    for name, value in manifest.training.items():
+        console.print(f"{name}: {value}", highlight=False, style="dim")
+
+
+def _state(file: Path, pinned: str) -> str:
+    if not file.is_file():
+        return "missing"
+    return UNCHANGED if sha256(file) == pinned else "changed"
+
+
+def _files(manifest: Manifest, states: dict[str, str]) -> Table:
+    table = plain_table("Files", "file", "SHA-256", "state")
+    for name, digest in manifest.files.items():
+        style = "" if states[name] == UNCHANGED else "bold red"
+        table.add_row(name, digest[:16] + "…", states[name], style=style)
+    return table
+
+
+def _encoders(manifest: Manifest) -> Table:
+    table = plain_table("Encoders, frozen", "for", "name", ">width", "licence")
+    for kind, note in manifest.encoders.items():
+        table.add_row(kind, note.name, str(note.width), note.licence)
+    return table
+
+
+def _show_metrics(manifest: Manifest, console: Console) -> None:
+    for title, rows in manifest.metrics.items():
+        console.print(metrics(title.capitalize(), rows, console.width))
+
+
+def _lineage(manifest: Manifest) -> Table:
+    table = plain_table("Made from", "kind", "source", "licence", ">train", ">val")
+    for note in manifest.lineage:
+        table.add_row(note.kind, note.source, note.licence, f"{note.train:,}", f"{note.val:,}")
+    return table

@@ -1,0 +1,107 @@
+"""`triage score`: archives in, decisions out, every one of them the guarded way."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from time import monotonic
+from typing import Any, BinaryIO
+
+import typer
+from rich.console import Console
+
+from triage.answer import as_json
+from triage.archive import Entry, Unreadable, read, read_lines
+from triage.cli.exits import Exit
+from triage.cli.progress import progress
+from triage.cli.tables import Results
+from triage.errors import NothingToScore
+from triage.process import Processor
+from triage.records import Recording
+from triage.settings import settings
+
+GROUP_SECONDS = 2.0  # that a group should take: long enough to fill the cores, short to wait for
+LARGEST_GROUP = 256
+
+
+def run(paths: Sequence[Path], lines: BinaryIO | None, *, jsonl: bool, transcript: bool) -> Exit:
+    """Scores what the paths and lines hold, and prints it.
+
+    Args:
+        paths, lines: See `triage.archive`.
+        jsonl: One JSON object a line as soon as it is there, instead of a table at the end.
+        transcript: Whether to print what was said.
+
+    Returns:
+        `Exit.INCOMPLETE` if any recording wasn't scored by every stage that it needed.
+
+    Raises:
+        InputError: A path can't be read, or nothing is there to score.
+        SetupError: Models, policy or key are missing or refused.
+        AuditFailed: The audit couldn't be written.
+    """
+    entries = read(paths)
+    if lines is not None:
+        entries = chain(entries, read_lines(lines, _name(lines)))
+    first = next(entries, None)
+    if first is None:
+        raise NothingToScore("The paths hold no audio file and no line to score.")
+    results = None if jsonl else Results(Console(), transcript=transcript)
+    total = 0 if lines is not None or not sys.stderr.isatty() else sum(1 for _ in read(paths))
+    incomplete = False
+    with progress(keep=False, quiet=jsonl and sys.stdout.isatty()) as report:
+        report("loading the model", 0, 0)
+        processor = Processor.load(settings())
+        report("loading the model", 1, 1)
+        answered = answers(chain([first], entries), processor, transcript=transcript)
+        for done, answer in enumerate(answered, 1):
+            incomplete |= is_incomplete(answer)
+            _print_line(answer) if results is None else results.add(answer)
+            report("scoring", done, total)
+    if results is not None:
+        results.print()
+    return Exit.INCOMPLETE if incomplete else Exit.DONE
+
+
+def answers(
+    entries: Iterable[Entry], processor: Processor, *, transcript: bool
+) -> Iterator[dict[str, Any]]:
+    """The answer for each entry in its order, as JSON, a group at a time.
+
+    Groups grow or shrink until one takes about two seconds, so that short texts share a write to
+    the audit and long recordings don't keep the first answer waiting.
+    """
+    remaining, size = iter(entries), processor.workers
+    while group := list(islice(remaining, size)):
+        began = monotonic()
+        recordings = [entry for entry in group if isinstance(entry, Recording)]
+        processed = iter(processor.process(recordings, way="cli"))
+        size = next_size(size, monotonic() - began, processor.workers)
+        for entry in group:
+            if isinstance(entry, Unreadable):
+                yield {"id": None, "recording": entry.id, "error": entry.error.as_problem()}
+            else:
+                yield as_json(next(processed), transcript=transcript)
+
+
+def next_size(size: int, seconds: float, least: int) -> int:
+    """How many recordings to take next, when `size` took so many seconds; at most twice as many."""
+    fitting = size * min(2.0, GROUP_SECONDS / max(seconds, 1e-3))
+    return min(LARGEST_GROUP, max(least, round(fitting)))
+
+
+def is_incomplete(answer: Mapping[str, Any]) -> bool:
+    """Whether a recording was refused, or a stage failed on it."""
+    return "error" in answer or any("failures" in result for result in answer["results"])
+
+
+def _name(lines: BinaryIO) -> str:
+    name = getattr(lines, "name", "")
+    return name if isinstance(name, str) and name != "<stdin>" else "stdin"
+
+
+def _print_line(answer: Mapping[str, Any]) -> None:
+    typer.echo(json.dumps(answer, ensure_ascii=False).encode())  # flushed, whatever the locale
