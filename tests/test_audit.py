@@ -223,6 +223,16 @@ def test_an_entry_that_hashes_well_must_still_follow(
         verify(path)
 
 
+@pytest.mark.parametrize("seq", ["6", 6.0, True, None])
+def test_a_number_that_is_none_shows_before_anything_follows(path: Path, seq: Any) -> None:
+    before = filled(path)
+    fields = {"at": "2026-03-01T12:00:00.000Z", "body": {}, "kind": "ok"}
+    path.write_bytes(before + seal(fields, seq, verify(path).head)[0])
+    for use in (lambda: AuditLog(path).append("decision", {}, AT), lambda: verify(path)):
+        with pytest.raises(AuditTampered, match="fields of an entry"):
+            use()
+
+
 def test_the_error_says_where_and_how(path: Path) -> None:
     before = filled(path)
     path.write_bytes(before.replace(b'"n":2', b'"n":7'))

@@ -75,16 +75,24 @@ def test_isotonic_keeps_the_ranking() -> None:
     assert roc_auc(labels, probabilities) == pytest.approx(roc_auc(labels, logits), abs=1e-9)
 
 
-def test_isotonic_knots_are_the_blocks_of_isotonic_regression() -> None:
+def test_isotonic_knots_are_the_weighted_centres_of_the_blocks() -> None:
     logits, labels = overconfident(5_000)
-    calibrator = fit_calibrator(logits, labels)
-    reference = IsotonicRegression().fit_transform(logits.round(6), labels)
-    positives = labels.sum()
-    high, low = (positives + 1) / (positives + 2), 1 / (len(labels) - positives + 2)
-    blocks = low + np.unique(reference.round(12)) * (high - low)
-    assert calibrator.y[1:-1] == pytest.approx(np.log(blocks / (1 - blocks)), abs=1e-6)
-    lowest = logits[reference == reference.min()]
-    assert calibrator.x[1] == pytest.approx(lowest.mean(), abs=1e-6)
+    weights = np.random.default_rng(5).exponential(size=5_000)
+    calibrator = fit_calibrator(logits, labels, weights)
+    rates = IsotonicRegression().fit_transform(logits.round(6), labels, sample_weight=weights)
+    of = np.unique(rates.round(12), return_inverse=True)[1]
+    centres = np.bincount(of, weights * logits) / np.bincount(of, weights)
+    assert calibrator.x[1:-1] == pytest.approx(centres, abs=1e-6)
+    positives, negatives = np.bincount(labels, weights)[::-1]
+    high, low = (positives + 1) / (positives + 2), 1 / (negatives + 2)
+    smoothed = low + np.unique(rates.round(12)) * (high - low)
+    assert calibrator.y[1:-1] == pytest.approx(np.log(smoothed / (1 - smoothed)), abs=1e-5)
+
+
+def test_goes_on_straight_beyond_each_end() -> None:
+    calibrator = Calibrator(np.array([0.0, 1.0, 2.0]), np.array([0.0, 1.0, 4.0]))
+    probabilities = calibrator.apply([-2, 0.5, 1.5, 3])
+    assert np.log(probabilities / (1 - probabilities)) == pytest.approx([-2, 0.5, 2.5, 7])
 
 
 def test_sigmoid_has_platts_optimum() -> None:
@@ -149,6 +157,7 @@ def test_one_class_is_refused_with_counts() -> None:
         ([0, 1, 2], [0, 1, np.nan], None, "1 of 3"),
         ([0, 1, 2], [0, 1, 0.5], None, "1 of 3"),
         ([0, 1, 2], [0, 1, 1], [1, 0, -1], "2 of 3"),
+        ([0, 1, 2], [0, 1, 1], [1, 1], r"\(3,\) and \(2,\)"),
     ],
 )
 def test_unusable_examples_are_refused(
@@ -170,7 +179,7 @@ def test_a_score_that_is_no_number_does_not_get_through(score: float) -> None:
     [
         ([0], [0]),
         ([0, 1], [0, 1, 2]),
-        ([[0, 1]], [[0, 1]]),
+        ([[0, 1], [2, 3]], [[0, 1], [2, 3]]),
         ([0, 0], [0, 1]),
         ([1, 0], [0, 1]),
         ([0, 1], [1, 0]),

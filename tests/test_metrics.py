@@ -188,8 +188,9 @@ def test_equal_probabilities_share_a_bin_whatever_their_order(order: list[int]) 
 
 
 def test_calibration_error_takes_probabilities_only() -> None:
-    with pytest.raises(LabelsRefused, match=r"from -2 to 0.5"):
-        expected_calibration_error([0, 1], [-2, 0.5])
+    for scores in ([-2, 0.5], [0.5, 1.5]):
+        with pytest.raises(LabelsRefused, match=f"from {scores[0]} to {scores[1]}"):
+            expected_calibration_error([0, 1], scores)
 
 
 # Prevalence -------------------------------------------------------------------------------
@@ -245,10 +246,11 @@ def test_higher_level_is_wider() -> None:
 
 def test_copies_in_one_group_add_no_certainty() -> None:
     labels, scores = sample(300)
-    once = bootstrap_interval(roc_auc, labels, scores, repeats=300)
-    copied = np.tile(labels, 4), np.tile(scores, 4)
-    grouped = bootstrap_interval(roc_auc, *copied, np.tile(np.arange(300), 4), repeats=300)
-    alone = bootstrap_interval(roc_auc, *copied, repeats=300)
+    names = np.array([f"speaker {k:03}" for k in range(300)])
+    once = bootstrap_interval(roc_auc, labels, scores, names, repeats=300)
+    order = np.random.default_rng(4).permutation(np.tile(np.arange(300), 4))
+    grouped = bootstrap_interval(roc_auc, labels[order], scores[order], names[order], repeats=300)
+    alone = bootstrap_interval(roc_auc, labels[order], scores[order], repeats=300)
     assert grouped.low == pytest.approx(once.low)
     assert grouped.high == pytest.approx(once.high)
     assert alone.high - alone.low < 0.7 * (once.high - once.low)
@@ -260,9 +262,19 @@ def test_same_seed_same_interval() -> None:
     assert first == again != other
 
 
-def test_calibration_error_lies_inside_its_interval() -> None:
-    estimate = bootstrap_interval(expected_calibration_error, *sample(500))
+@pytest.mark.parametrize("seed", range(5))
+def test_calibration_error_lies_inside_its_interval(seed: int) -> None:
+    estimate = bootstrap_interval(expected_calibration_error, *sample(1_000, seed), repeats=200)
     assert estimate.low < estimate.value < estimate.high
+
+
+def test_interval_stays_where_a_measure_can_be() -> None:
+    def unsteady(labels: Doubles, scores: Doubles, *, weights: Doubles | None) -> Doubles:
+        return np.array(0.9) if weights is None else np.resize([0.0, 1.0], len(weights))
+
+    estimate = bootstrap_interval(unsteady, [0, 1], [0.1, 0.9], repeats=100)
+    assert estimate.low == pytest.approx(0.4)
+    assert estimate.high == 1
 
 
 def test_no_resample_that_defines_the_measure_leaves_everything_possible() -> None:

@@ -28,7 +28,7 @@ FALLBACKS: dict[str, Any] = {
 }
 
 
-def rule(name: str, tier: str, actions: list[str], **when: Any) -> dict[str, Any]:  # noqa: ANN401
+def rule(name: str, tier: str, actions: list[str], **when: Any) -> dict[str, Any]:
     return {"id": name, "tier": tier, "actions": actions, "reason": f"{name}.", "when": when}
 
 

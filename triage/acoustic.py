@@ -8,7 +8,7 @@ from itertools import groupby
 import numpy as np
 
 from triage.encoder import FRAME_RATE
-from triage.records import Event, Floats, Span
+from triage.records import Doubles, Event, Floats, Span
 
 
 def pool(frames: Floats, spans: Sequence[Span]) -> Floats:
@@ -31,7 +31,7 @@ def pool(frames: Floats, spans: Sequence[Span]) -> Floats:
 
 def merge(
     spans: Sequence[Span],
-    probabilities: Floats,
+    probabilities: Doubles,
     names: Sequence[str],
     thresholds: Mapping[str, float],
 ) -> tuple[Event, ...]:

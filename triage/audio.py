@@ -202,8 +202,7 @@ class _Reader:
         while True:
             try:
                 packet = next(packets, None)
-            except (av.error.FFmpegError, OSError, IndexError):
-                # IndexError is PyAV's, at the end of a file in which another stream began midway.
+            except (av.error.FFmpegError, OSError):
                 self.errors += 1
                 return
             if packet is None:

@@ -21,8 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from triage.errors import ArtefactRefused, LabelsRefused, TriageError
-
-Doubles = NDArray[np.float64]
+from triage.records import Doubles
 
 # Of the rarer class. With fewer, isotonic regression fits their accidents: Niculescu-Mizil and
 # Caruana found the sigmoid better up to some 1,000 examples, a fair share of them positive.

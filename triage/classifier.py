@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from triage.calibrate import Calibrator
-from triage.records import Floats, TextWindow
+from triage.records import Doubles, Floats, TextWindow
 from triage.text import TextEncoder, TokenWindow
 
 CARRIED = 5  # words named at most in an explanation
@@ -35,12 +35,12 @@ class Head:
         """Uncalibrated log-odds: shape (n, names), from vectors of shape (n, width)."""
         return vectors @ self.weights.T + self.bias
 
-    def calibrated(self, logits: Floats) -> Floats:
+    def calibrated(self, logits: Floats) -> Doubles:
         """Probabilities in (0, 1): shape (n, names), monotone in each name's log-odds."""
         columns = [
             one.apply(column) for one, column in zip(self.calibrators, logits.T, strict=True)
         ]
-        return np.stack(columns, axis=1).astype(np.float32)
+        return np.stack(columns, axis=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class TextClassifier:
             self._explained(window, row) for window, row in zip(windows, scores, strict=True)
         )
 
-    def _explained(self, window: TokenWindow, row: Floats) -> TextWindow:
+    def _explained(self, window: TokenWindow, row: Doubles) -> TextWindow:
         inside = window.words[window.words >= 0]
         return TextWindow(
             first_word=int(inside[0]),

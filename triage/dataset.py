@@ -16,7 +16,7 @@ from triage.errors import LabelsRefused
 from triage.features import SoundFeatures
 from triage.fit import LEAST_POSITIVES, Rows
 from triage.labels import Labelled, label_matrix
-from triage.records import Floats
+from triage.records import Doubles, Floats
 
 NOT_SCORED = frozenset({"directed"})  # labelled, but no category: it tells whom somebody spoke to
 
@@ -39,7 +39,7 @@ class Measured:
     labels: Floats = field(repr=False)
     groups: NDArray[np.str_] = field(repr=False)
 
-    def scores(self, head: Head) -> Floats:
+    def scores(self, head: Head) -> Doubles:
         """Each item's highest probability over its rows, shape (items, names)."""
         highest = np.full((len(self.groups), len(head.names)), -np.inf, np.float32)
         np.maximum.at(highest, self.item, head.logits(self.vectors))

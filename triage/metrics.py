@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from triage.errors import LabelsRefused
+from triage.records import Doubles
 
-Doubles = NDArray[np.float64]
 Columns = tuple[Doubles, Doubles, Doubles]
 Measure = Callable[..., Doubles]  # (labels, scores, *, weights), as those below
 

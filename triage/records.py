@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 SAMPLE_RATE = 16_000  # Hz; what Whisper and the voice detector were trained on
 
 Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 InputKind = Literal["audio", "text"]
 
 

@@ -23,7 +23,7 @@ from rich.console import Console
 from triage.archive import read
 from triage.cli.exits import Exit
 from triage.cli.score import is_incomplete
-from triage.cli.tables import Results
+from triage.cli.tables import Results, plain_console
 from triage.errors import SetupError
 from triage.records import Recording
 from triage.safeguards.audit import verify
@@ -49,7 +49,7 @@ def run() -> Exit:
     if not SAMPLES.is_file():
         raise SetupError("The samples ship with the source, not with the package. Run it there.")
     samples = [entry for entry in read([SAMPLES]) if isinstance(entry, Recording)]
-    console = Console()
+    console = plain_console()
     with tempfile.TemporaryDirectory(prefix="triage-demo-") as folder:
         began = monotonic()
         with service(Path(folder), console) as url:
@@ -66,7 +66,6 @@ def run() -> Exit:
     console.print(
         f"{len(answers) - failed} of {len(answers)} scored in {took:.1f} s; {entries} entries in "
         "the audit log, its chain holds. Service stopped.",
-        highlight=False,
     )
     return Exit.INCOMPLETE if failed else Exit.DONE
 

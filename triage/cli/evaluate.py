@@ -13,7 +13,7 @@ from rich.console import Console
 
 from triage.cli.exits import Exit
 from triage.cli.progress import progress
-from triage.cli.tables import metrics
+from triage.cli.tables import metrics, plain_console
 from triage.errors import LabelsRefused
 from triage.evaluate import Evaluation, evaluate
 from triage.labels import Labelled, read_labels
@@ -34,7 +34,7 @@ def run(manifest: Path, split: str, out: TextIO | None, *, limit: int, repeats: 
     if out is not None:
         out.write(json.dumps(found.as_json(), indent=2) + "\n")
     if out is None or out.name != "<stdout>":
-        show(found, Console())
+        show(found, plain_console())
     return Exit.INCOMPLETE if found.failed else Exit.DONE
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from triage.artefact import Manifest, read_manifest
 from triage.cli.exits import Exit
-from triage.cli.tables import metrics, plain_table
+from triage.cli.tables import metrics, plain_console, plain_table
 from triage.settings import settings
 from triage.weights import sha256
 
@@ -32,32 +32,31 @@ def run(path: Path | None, *, json: bool) -> Exit:
     if json:
         typer.echo(manifest.model_dump_json(indent=2))
     else:
-        show(manifest, states, Console())
+        show(manifest, states, plain_console())
     return Exit.DONE if set(states.values()) == {UNCHANGED} else Exit.SETUP
 
 
 def announce(manifest: Manifest) -> None:
     """Prints what `triage train` has made."""
-    console = Console()
+    console = plain_console()
     console.print(f"{manifest.name} is trained and written.")
     _show_metrics(manifest, console)
 
 
 def show(manifest: Manifest, states: dict[str, str], console: Console) -> None:
     """Prints a manifest for people."""
-    console.print(manifest.name, style="bold", highlight=False)
+    console.print(manifest.name, style="bold")
     console.print(
         f"format {manifest.format}, made {manifest.created} by Triage {manifest.code}",
-        highlight=False,
     )
-    console.print(f"categories: {', '.join(manifest.categories)}", highlight=False)
-    console.print(f"events: {', '.join(manifest.events)}", highlight=False)
+    console.print(f"categories: {', '.join(manifest.categories)}")
+    console.print(f"events: {', '.join(manifest.events)}")
     console.print(_files(manifest, states))
     console.print(_encoders(manifest))
     _show_metrics(manifest, console)
     console.print(_lineage(manifest))
     for name, value in manifest.training.items():
-        console.print(f"{name}: {value}", highlight=False, style="dim")
+        console.print(f"{name}: {value}", style="dim")
 
 
 def _state(file: Path, pinned: str) -> str:

@@ -11,13 +11,12 @@ from time import monotonic
 from typing import Any, BinaryIO
 
 import typer
-from rich.console import Console
 
 from triage.answer import as_json
 from triage.archive import Entry, Unreadable, read, read_lines
 from triage.cli.exits import Exit
 from triage.cli.progress import progress
-from triage.cli.tables import Results
+from triage.cli.tables import Results, plain_console
 from triage.errors import NothingToScore
 from triage.process import Processor
 from triage.records import Recording
@@ -49,7 +48,7 @@ def run(paths: Sequence[Path], lines: BinaryIO | None, *, jsonl: bool, transcrip
     first = next(entries, None)
     if first is None:
         raise NothingToScore("The paths hold no audio file and no line to score.")
-    results = None if jsonl else Results(Console(), transcript=transcript)
+    results = None if jsonl else Results(plain_console(), transcript=transcript)
     total = 0 if lines is not None or not sys.stderr.isatty() else sum(1 for _ in read(paths))
     incomplete = False
     with progress(keep=False, quiet=jsonl and sys.stdout.isatty()) as report:
@@ -99,8 +98,9 @@ def is_incomplete(answer: Mapping[str, Any]) -> bool:
 
 
 def _name(lines: BinaryIO) -> str:
+    """What the ids of lines begin with: the file as the caller named it, or "stdin"."""
     name = getattr(lines, "name", "")
-    return name if isinstance(name, str) and name != "<stdin>" else "stdin"
+    return "stdin" if name in ("", "<stdin>") else str(name)
 
 
 def _print_line(answer: Mapping[str, Any]) -> None:

@@ -15,7 +15,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-NARROW = 100  # columns; below it, the interval goes under its figure
+NARROW = 100  # columns of a terminal; below it, what belongs together goes under each other
+ROOMY = 120  # from here on, two spaces between columns
+BESIDE_ID = 84  # columns that a recording's row takes beside its id, when nothing is wrapped
+SHORTEST_ID = 12
 MOST_EVIDENCE = 2  # pieces shown for a recording
 LEAST_SHOWN = 0.1  # contribution of a piece worth showing: a probability of about 0.1
 MOST_ERRORS = 10  # kinds listed under the table
@@ -29,24 +32,34 @@ FIGURES = {
 }
 
 
-def plain_table(title: str, *columns: str) -> Table:
-    """A table without frame; a column whose name begins with ">" is for numbers."""
+def plain_console() -> Console:
+    """Standard output, for text as it is: no markup in it, and no colours of rich's own choice."""
+    return Console(markup=False, highlight=False)
+
+
+def plain_table(title: str, *columns: str, width: int = ROOMY) -> Table:
+    """A table without frame.
+
+    Args:
+        title: Above it; may be empty.
+        columns: Their names; one that begins with ">" is for numbers, one with "~" may wrap.
+        width: Of the terminal, in columns.
+    """
     table = Table(
         title=title or None,
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+        padding=(0, 1 if width >= ROOMY else 0, 0, 0),
         pad_edge=False,
         show_edge=False,
     )
     for column in columns:
-        name = column.removeprefix(">")
         table.add_column(
-            name,
-            justify="right" if name != column else "left",
-            no_wrap=True,
-            overflow="ellipsis",
+            column.lstrip(">~"),
+            justify="right" if column.startswith(">") else "left",
+            no_wrap=not column.startswith("~"),
+            overflow="fold" if column.startswith("~") else "ellipsis",
         )
     return table
 
@@ -64,26 +77,30 @@ class Results:
 
     def __init__(self, console: Console, *, transcript: bool = False) -> None:
         self._console = console
-        self._widest_id = max(12, console.width - 76)
-        self._table = plain_table(
-            "", "recording", ">length", "category", ">score", "evidence", ">sev", "tier", "action"
+        width = console.width
+        self._stacked = width < NARROW
+        self._longest_id = max(SHORTEST_ID, width - BESIDE_ID)
+        scored = ("category",) if self._stacked else ("category", ">score")
+        names = ("recording", ">length", *scored, "~evidence, s", ">sev", "tier", "~action")
+        self._table = plain_table("", *names, width=width)
+        self._transcripts = (
+            plain_table("Transcripts", "recording", "~words") if transcript else None
         )
-        self._transcripts = plain_table("Transcripts", "recording", "words") if transcript else None
-        if self._transcripts:
-            self._transcripts.columns[1].no_wrap = False
         self._errors: Counter[str] = Counter()
 
     def add(self, answer: Mapping[str, Any]) -> None:
         """Adds one recording's answer, in the shape of `triage.answer.as_json`."""
-        id = shortened(answer["recording"], self._widest_id)
+        id = shortened(answer["recording"], self._longest_id)
         if "error" in answer:
             problem = answer["error"]
             slug = problem["type"].rpartition(":")[2]
-            self._errors[f"{slug}: {problem['detail']}"] += 1
-            self._table.add_row(id, NONE, NONE, NONE, Text(slug, "red"), NONE, NONE, NONE)
+            self._errors[f"({slug}): {problem['detail']}"] += 1
+            scored = (NONE,) if self._stacked else (NONE, NONE)
+            told = Text(slug.replace("-", " "), "red")  # so that it may wrap
+            self._table.add_row(id, NONE, *scored, told, NONE, NONE, NONE)
             return
         result = answer["results"][0]
-        self._table.add_row(id, *_cells(result))
+        self._table.add_row(id, *_cells(result, self._stacked))
         if self._transcripts and "transcript" in result:
             self._transcripts.add_row(id, printable(result["transcript"]["text"]))
 
@@ -93,33 +110,50 @@ class Results:
         if self._transcripts and self._transcripts.row_count:
             self._console.print(self._transcripts)
         for told, count in self._errors.most_common(MOST_ERRORS):
-            self._console.print(Text(f"{count} not scored, {told}", "red"))
+            self._console.print(Text(f"{count} not scored {told}", "red"))
         if (left := len(self._errors) - MOST_ERRORS) > 0:
             self._console.print(f"and {left} kinds of error more; --jsonl tells all", style="red")
 
 
-def _cells(result: Mapping[str, Any]) -> tuple[str | Text, ...]:
+def _cells(result: Mapping[str, Any], stacked: bool) -> list[str | Text]:
     decision = result["decision"]
     style = TIER_STYLES.get(decision["tier"], "")
-    scores = result["category_scores"]
-    top = max(scores, key=scores.__getitem__, default=None)
-    return (
+    actions = [action.replace(":", ": ") for action in decision["actions"]]  # so that they may wrap
+    return [
         length(result.get("seconds")),
-        NONE if top is None else Text(top, style if result["categories"].get(top) else "dim"),
-        NONE if top is None else f"{scores[top]:.2f}",
-        _evidence(result, top),
+        *_top(result, style, stacked),
+        _evidence(result),
         str(decision["severity"]),
         Text(decision["tier"], style),
-        Text("\n".join(decision["actions"]) or NONE),
-    )
+        "\n".join(actions) or NONE,
+    ]
 
 
-def _evidence(result: Mapping[str, Any], top: str | None) -> Text:
-    """What failed, then what speaks for the top category, then what speaks for others."""
+def _top(result: Mapping[str, Any], style: str, stacked: bool) -> list[Text]:
+    """The category with the highest score, and the score; plain if it isn't flagged."""
+    top = _highest(result)
+    if top is None:
+        return [Text(NONE)] * (1 if stacked else 2)
+    name = Text(top, style if result["categories"].get(top) else "dim")
+    score = Text(f"{result['category_scores'][top]:.2f}")
+    return [Text("\n").join([name, score])] if stacked else [name, score]
+
+
+def _highest(result: Mapping[str, Any]) -> str | None:
+    scores: Mapping[str, float] = result["category_scores"]
+    return max(scores, key=scores.__getitem__, default=None)
+
+
+def _evidence(result: Mapping[str, Any]) -> Text:
+    """What failed, then what speaks for the highest category; the flags where nothing does."""
     failed = [Text(f"{stage} failed", "bold red") for stage in result.get("failures", {})]
-    told = sorted(result["explanation"], key=lambda one: one["category"] != top)
-    found = [one["evidence"] for one in told if one["contribution"] >= LEAST_SHOWN]
-    lines = failed + [Text(one) for one in list(dict.fromkeys(found))[:MOST_EVIDENCE]]
+    top = _highest(result)
+    found = [
+        Text(one["evidence"].removesuffix(" s"))
+        for one in result["explanation"]
+        if one["category"] == top and one["contribution"] >= LEAST_SHOWN
+    ]
+    lines = failed + found[:MOST_EVIDENCE]
     lines = lines or [Text(flag, "dim") for flag, on in result["flags"].items() if on]
     return Text("\n").join(lines or [Text(NONE)])
 
@@ -128,7 +162,7 @@ def length(seconds: float | None) -> str:
     """For people: 3.2 s; 10:05 from a minute on; 1:00:05 from an hour on; text without sound."""
     if seconds is None:
         return "text"
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -157,7 +191,8 @@ def metrics(title: str, rows: Sequence[Mapping[str, Any]], width: int) -> Table:
         rows: Each a `triage.metrics.Metric` as a mapping.
         width: Of the terminal, in columns.
     """
-    table = plain_table(title, "", ">pos.", ">neg.", *(f">{name}" for name in FIGURES.values()))
+    names = ("", ">pos.", ">neg.", *(f">{name}" for name in FIGURES.values()))
+    table = plain_table(title, *names, width=width)
     for row in rows:
         table.add_row(
             row["name"],
