@@ -320,7 +320,7 @@ def test_limit_draws_from_all_of_the_split() -> None:
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> Path:
+def small_model(tmp_path: Path) -> Path:
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "heads.safetensors").write_bytes(b"heads")
@@ -349,8 +349,8 @@ def model(tmp_path: Path) -> Path:
     return folder
 
 
-def test_model_show_tells_what_it_is_and_where_from(model: Path) -> None:
-    code, out, _ = run("model", "show", model)
+def test_model_show_tells_what_it_is_and_where_from(small_model: Path) -> None:
+    code, out, _ = run("model", "show", small_model)
     assert code == Exit.DONE
     for part in (
         "triage-test-1",
@@ -368,16 +368,16 @@ def test_model_show_tells_what_it_is_and_where_from(model: Path) -> None:
     [(lambda file: file.write_bytes(b"x"), "changed"), (lambda file: file.unlink(), "missing")],
 )
 def test_model_show_tells_of_changed_files(
-    model: Path, change: Callable[[Path], object], state_of_it: str
+    small_model: Path, change: Callable[[Path], object], state_of_it: str
 ) -> None:
-    change(model / "heads.safetensors")
-    code, out, _ = run("model", "show", model)
+    change(small_model / "heads.safetensors")
+    code, out, _ = run("model", "show", small_model)
     assert code == Exit.SETUP
     assert state_of_it in out
 
 
-def test_model_show_as_json_is_the_manifest(model: Path) -> None:
-    out = run("model", "show", model, "--json")[1]
+def test_model_show_as_json_is_the_manifest(small_model: Path) -> None:
+    out = run("model", "show", small_model, "--json")[1]
     assert Manifest.model_validate_json(out).name == "triage-test-1"
 
 

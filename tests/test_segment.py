@@ -126,10 +126,22 @@ def test_only_one_block_at_a_time_goes_to_the_detector(monkeypatch: pytest.Monke
     assert [length // SAMPLE_RATE for length in seen] == [61, 62, 31]
 
 
-def test_spans_are_in_order_and_apart(command: Floats) -> None:
-    sound = np.concatenate([command, silence(0.2), command, silence(3), command])
-    spans = speech_spans(waveform(sound))
-    assert len(spans) == 3
+def test_a_block_answers_for_itself_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is found in the overlaps belongs to the blocks beside."""
+    import faster_whisper.vad
+
+    answers = iter([[], [{"start": 0, "end": 8 * SAMPLE_RATE}], []])
+    monkeypatch.setattr(segment, "BLOCK", 6 * SAMPLE_RATE)
+    monkeypatch.setattr(faster_whisper.vad, "get_speech_timestamps", lambda *_: next(answers))
+    assert speech_spans(waveform(noise(18))) == (Span(6, 12),)
+
+
+@pytest.mark.parametrize(("pause", "count"), [(0.2, 1), (0.8, 2), (3.0, 2)])
+def test_a_pause_of_half_a_second_ends_a_span(command: Floats, pause: float, count: int) -> None:
+    word = command[SAMPLE_RATE * 3 // 4 : SAMPLE_RATE * 3 // 2]
+    room = noise(1, -60)
+    spans = speech_spans(waveform(np.concatenate([room, word, noise(pause, -60), word, room])))
+    assert len(spans) == count
     assert all(one.end < two.start for one, two in itertools.pairwise(spans))
 
 
@@ -180,6 +192,12 @@ def test_a_chunk_speaks_if_a_span_reaches_into_it(
 def test_up_to_26_seconds_are_one_chunk() -> None:
     assert len(chunks(waveform(silence(26)), ())) == 1
     assert len(chunks(waveform(silence(26 + 1 / SAMPLE_RATE)), ())) == 2
+
+
+def test_no_sliver_is_left_at_the_end() -> None:
+    sound = np.concatenate([noise(26), silence(0.3)])
+    _, last = chunks(waveform(sound), (Span(0, 26.0),))
+    assert last.end - last.start >= SHORTEST_CHUNK
 
 
 def test_a_chunk_ends_in_the_longest_pause_of_its_last_8_seconds() -> None:

@@ -56,7 +56,7 @@ def read(paths: Sequence[Path]) -> Iterator[Entry]:
     """Reads the recordings that the paths name, in their order, without opening any audio.
 
     A folder is read with all that is below it, in the order of the alphabet, hidden names left
-    out; of its files, those whose suffix is that of audio. A file named by itself is taken for
+    out; of its files, those whose suffix is that of audio; what can't be opened comes last. A file named by itself is taken for
     audio whatever its suffix, unless it is a manifest. An audio file's id is its path as the
     caller gave it, or as found below the folder that they gave.
 
@@ -99,21 +99,13 @@ def _entries(path: Path) -> Iterator[Entry]:
 def _folder(folder: Path) -> Iterator[Entry]:
     closed: list[OSError] = []
     for here, folders, files in os.walk(folder, onerror=closed.append):
-        yield from _taken(closed)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             if not name.startswith(".") and Path(name).suffix.lower() in AUDIO_SUFFIXES:
                 yield _audio_file(Path(here, name))
-    yield from _taken(closed)
-
-
-def _taken(closed: list[OSError]) -> Iterator[Unreadable]:
-    """Takes each folder that couldn't be opened out of the list."""
-    while closed:
-        error = closed.pop(0)
-        yield Unreadable(
-            _name(error.filename), BadField(f"The folder can't be opened: {error.strerror}.")
-        )
+    for error in closed:
+        message = f"The folder can't be opened: {error.strerror}."
+        yield Unreadable(_name(error.filename), BadField(message))
 
 
 def _audio_file(path: Path) -> Recording:

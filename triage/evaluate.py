@@ -7,7 +7,7 @@ goes to the audit: nobody will be sent anywhere.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -92,8 +92,8 @@ def evaluate(
         failed=dict(sorted(failed.items())),
         unknown=_unknown(scored),
         repeats=repeats,
-        categories=_categories(scored, repeats),
-        events=_events(heard, repeats),
+        categories=_categories(scored, repeats, report),
+        events=_events(heard, repeats, report),
     )
 
 
@@ -128,7 +128,7 @@ def _score(scorer: Scorer, row: Labelled) -> _Scored | str:
     return _Scored(row, scores.model, scores.categories, scores.event_scores)
 
 
-def _categories(scored: Sequence[_Scored], repeats: int) -> tuple[Metric, ...]:
+def _categories(scored: Sequence[_Scored], repeats: int, report: Report) -> tuple[Metric, ...]:
     names = tuple(scored[0].categories)
     labels = label_matrix([one.row for one in scored], "labels", names)
     scores = np.array([[one.categories[name] for name in names] for one in scored], np.float32)
@@ -138,26 +138,36 @@ def _categories(scored: Sequence[_Scored], repeats: int) -> tuple[Metric, ...]:
         np.column_stack([labels, np.where(np.isinf(highest), np.nan, highest)]),
         np.column_stack([scores, scores.max(axis=1)]),
         [*names, ANY],
-        scored,
+        [one.row.group for one in scored],
         repeats,
+        partial(report, "measuring categories"),
     )
 
 
-def _events(heard: Sequence[_Scored], repeats: int) -> tuple[Metric, ...]:
+def _events(heard: Sequence[_Scored], repeats: int, report: Report) -> tuple[Metric, ...]:
     if not heard:
         return ()
     names = tuple(heard[0].events)
     labels = label_matrix([one.row for one in heard], "events", names)
     scores = np.array([[one.events[name] for name in names] for one in heard], np.float32)
-    return _measured(labels, scores, names, heard, repeats)
+    groups = [one.row.group for one in heard]
+    return _measured(labels, scores, names, groups, repeats, partial(report, "measuring events"))
 
 
 def _measured(
-    labels: Floats, scores: Floats, names: Sequence[str], of: Sequence[_Scored], repeats: int
+    labels: Floats,
+    scores: Floats,
+    names: Sequence[str],
+    groups: Sequence[str],
+    repeats: int,
+    report: Callable[[int, int], None],
 ) -> tuple[Metric, ...]:
     """The figures of every name that any row labels."""
-    groups = [one.row.group for one in of]
-    found = metrics.evaluate(labels, scores, names, groups, repeats)
+    found = []
+    for column, name in enumerate(names):
+        of = [column]
+        found += metrics.evaluate(labels[:, of], scores[:, of], [name], groups, repeats)
+        report(column + 1, len(names))
     return tuple(one for one in found if one.positives + one.negatives > 0)
 
 

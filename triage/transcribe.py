@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from triage.encoder import FRAME_RATE, PADDING, Encoded, SpeechEncoder
+from triage.encoder import FRAME_RATE, MEL_FRAMES, PADDING, Encoded, SpeechEncoder
 from triage.records import Span, Word
 
 # Whisper's own limits for a failed decoding (Radford et al. 2022, section 4.5).
@@ -19,6 +19,7 @@ LEAST_LOG_PROBABILITY = -1.0
 MOST_COMPRESSION = 2.4
 TOKENS_PER_SECOND = 12  # nobody speaks faster; a decoder in a loop does
 LEAST_TOKENS = 24
+PUNCTUATION = ("\"'([{-", "\"'.,!?:;)]}%")  # written to the word behind, to the word before
 SLACK = 0.3  # s that a word may stand outside of speech, as both clocks are only so good
 
 
@@ -92,21 +93,23 @@ class Transcriber:
         return Heard(words, reliable, log_probability, compression)
 
     def _words(self, tokens: list[int], encoded: Encoded, start: float) -> list[Word]:
+        from faster_whisper.transcribe import merge_punctuations
+
         tokens = [token for token in tokens if token < self._tokenizer.eot]
-        frames = 2 * (len(encoded.frames) + PADDING * FRAME_RATE)
-        (aligned,) = self._whisper.find_alignment(
-            self._tokenizer, [tokens], encoded.output, frames
-        ) or [[]]
+        frames = MEL_FRAMES * (len(encoded.frames) + PADDING * FRAME_RATE)
+        aligned = self._whisper.find_alignment(self._tokenizer, [tokens], encoded.output, frames)
+        words = aligned[0] if aligned else []
+        merge_punctuations(words, *PUNCTUATION)
         end = start + len(encoded.frames) / FRAME_RATE
         return [
             Word(
-                text=str(word["word"]).strip(),
+                text=word["word"].strip(),
                 start=min(start + float(word["start"]), end),
                 end=min(start + float(word["end"]), end),
                 probability=float(word["probability"]),
             )
-            for word in aligned
-            if str(word["word"]).strip()
+            for word in words
+            if word["word"].strip()
         ]
 
 

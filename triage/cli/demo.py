@@ -48,6 +48,7 @@ def run() -> Exit:
     """
     if not SAMPLES.is_file():
         raise SetupError("The samples ship with the source, not with the package. Run it there.")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the service would live on
     samples = [entry for entry in read([SAMPLES]) if isinstance(entry, Recording)]
     console = plain_console()
     with tempfile.TemporaryDirectory(prefix="triage-demo-") as folder:

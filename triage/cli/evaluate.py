@@ -27,9 +27,11 @@ def run(manifest: Path, split: str, out: TextIO | None, *, limit: int, repeats: 
     Returns:
         `Exit.INCOMPLETE` if any row couldn't be scored.
     """
-    rows = chosen(read_labels(manifest), split, limit)
-    triage = Triage.load(settings())
     with progress() as report:
+        report("reading the rows", 0, 0)
+        rows = chosen(read_labels(manifest), split, limit)
+        report("reading the rows", len(rows), len(rows))
+        triage = Triage.load(settings())
         found = evaluate(triage, rows, workers=settings().cores, repeats=repeats, report=report)
     if out is not None:
         out.write(json.dumps(found.as_json(), indent=2) + "\n")

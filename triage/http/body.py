@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from io import BytesIO
+from typing import TYPE_CHECKING
 
 import anyio
 from python_multipart.exceptions import MultipartParseError
@@ -17,6 +18,9 @@ from starlette.requests import Request
 from triage.errors import BadEncoding, TooLarge
 from triage.http.admission import Place
 from triage.http.problems import TooSlow, WrongContentType, WrongField
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 PATIENCE = 30.0  # s without a byte after which a body is given up
 FRAMING = 64 * 2**10  # bytes that a form's boundaries and headers may take
@@ -114,7 +118,7 @@ class _Parts:
         self._field, self._value, self._disposition = b"", b"", b""
         self._name = ""
 
-    def callbacks(self) -> dict[str, object]:
+    def callbacks(self) -> MultipartCallbacks:
         return {
             "on_part_begin": self._begin,
             "on_header_field": self._header_field,

@@ -108,12 +108,14 @@ def validated(kind: type[Some], value: object, within: str = "") -> Some:
         within: The place of the value in the request, for the message; ends with a dot.
 
     Raises:
-        WrongField: It isn't of that kind. Names the first field that is wrong.
+        WrongField: It isn't of that kind. Names one field that is wrong.
     """
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
+        wrong = error.errors(include_input=False, include_url=False)
+    # A misspelt name first: that another is missing may only follow from it.
+    first = min(wrong, key=lambda one: one["type"] != "extra_forbidden")
     # Of a union, what was tried comes after the field's own name.
     field = within + str(first["loc"][0]) if first["loc"] else within.rstrip(".")
     if first["type"] == "extra_forbidden":

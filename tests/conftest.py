@@ -1,0 +1,162 @@
+"""Fixtures that more than one file uses.
+
+`model` and `real_processor` are the model that ships: its sentence encoder can't be made small
+without the `train` extra, and it loads in a second. `fake_triage` stands in for it where only
+the way around it is tested: pseudonyms, decisions and the audit are real there.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from triage.artefact import FORMAT, Manifest
+from triage.errors import NothingToScore, TooLarge, UnsupportedAudio
+from triage.policy.decide import decide
+from triage.policy.model import Policy, load_policy
+from triage.process import Processor
+from triage.records import Decision, Event, Evidence, Recording, Scores, Span, Transcript
+from triage.safeguards.audit import AuditLog
+from triage.safeguards.pseudonym import Pseudonymiser
+from triage.settings import Settings
+
+PROJECT = Path(__file__).resolve().parent.parent
+MAX_CHARACTERS = 100
+
+MANIFEST = Manifest.model_validate(
+    {
+        "format": FORMAT,
+        "name": "triage-fake",
+        "created": "2026-01-01T00:00:00Z",
+        "code": "0",
+        "files": {"heads.safetensors": "0" * 64},
+        "encoders": {
+            "text": {"name": "fake", "width": 8, "licence": "MIT", "files": {"a": "0" * 64}}
+        },
+        "categories": ["violence", "distress"],
+        "events": ["scream", "speech"],
+        "event_thresholds": {"scream": 0.5},
+        "strengths": {"scream": {"distress": 0.9}},
+        "lineage": [
+            {"kind": "text", "source": "s", "licence": "MIT", "train": 1, "val": 1},
+        ],
+        "training": {"seed": 0},
+        "metrics": {},
+    }
+)
+
+
+@dataclass
+class FakeTriage:
+    """Scores by what a recording begins with: bytes "sound", words anything.
+
+    Attributes:
+        heard: Every recording that was scored, in the order of their scoring.
+        hold: While set, scoring waits until it is released.
+    """
+
+    policy: Policy
+    heard: list[Recording] = field(default_factory=list)
+    hold: threading.Event | None = None
+    waiting: threading.Event = field(default_factory=threading.Event)
+    artefact: Any = field(default_factory=lambda: SimpleNamespace(manifest=MANIFEST))
+
+    def score(self, recording: Recording) -> Scores:
+        self.heard.append(recording)
+        if self.hold is not None:
+            self.waiting.set()
+            assert self.hold.wait(20)
+        if recording.audio is None and not (recording.transcript or "").strip():
+            raise NothingToScore("Neither audio nor transcript was given.")
+        if len(recording.transcript or "") > MAX_CHARACTERS:
+            raise TooLarge("The transcript is too long.", limit=MAX_CHARACTERS)
+        if recording.audio is not None and not bytes(recording.audio).startswith(b"sound"):
+            raise UnsupportedAudio("The bytes are not audio.")
+        return self._scores(recording)
+
+    def decide(self, scores: Scores, now: datetime) -> Decision:
+        return decide(scores, self.policy, now)
+
+    def _scores(self, recording: Recording) -> Scores:
+        screams = recording.audio is not None
+        words = recording.transcript
+        span = Span(0.0, 1.0)
+        return Scores(
+            model=MANIFEST.name,
+            categories={"violence": 0.1, "distress": 0.9 if screams else 0.2},
+            applied={"violence": (), "distress": ("audio",) if screams else ()},
+            seconds=1.0 if screams else None,
+            event_scores={"scream": 0.95, "speech": 0.1} if screams else {},
+            events=(Event("scream", 0.0, 1.0, 0.95),) if screams else (),
+            flags={"speech_absent": True} if screams else {},
+            evidence=(Evidence("distress", "audio", "scream", 2.3, span),) if screams else (),
+            transcript=None if words is None else Transcript(words),
+            failures={"text": "RuntimeError"} if words == "this breaks a stage" else {},
+        )
+
+
+@pytest.fixture
+def limits(tmp_path: Path) -> Settings:
+    """Settings with small limits, and a state folder of the test's own."""
+    return Settings(
+        state=tmp_path / "state",
+        key="a key of thirty-two bytes or more",  # type: ignore[arg-type]
+        max_bytes=8_000_000,
+        max_characters=MAX_CHARACTERS,
+        max_items=5,
+        threads=2,
+    )
+
+
+@pytest.fixture
+def fake_triage() -> FakeTriage:
+    return FakeTriage(load_policy(PROJECT / "triage" / "policy" / "default.yaml"))
+
+
+@pytest.fixture
+def audit_file(limits: Settings) -> Path:
+    return limits.state / "audit.jsonl"
+
+
+@pytest.fixture
+def fake_processor(fake_triage: FakeTriage, limits: Settings, audit_file: Path) -> Processor:
+    """The guarded way with real pseudonyms, decisions and audit around a fake model."""
+    return Processor(
+        fake_triage,  # type: ignore[arg-type]
+        Pseudonymiser(limits.key.get_secret_value().encode()),
+        AuditLog(audit_file),
+        workers=2,
+    )
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """The folder of the project's own recordings."""
+    return PROJECT / "data" / "samples"
+
+
+@pytest.fixture(scope="session")
+def model() -> Path:
+    """The model that ships. Tests that use it are marked `models`."""
+    return PROJECT / "models" / "default"
+
+
+@pytest.fixture(scope="session")
+def real_processor(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Processor:
+    """The guarded way with the model that ships."""
+    return Processor.load(Settings(model=model, state=tmp_path_factory.mktemp("state")))
+
+
+@pytest.fixture
+def held(fake_triage: FakeTriage) -> Iterator[Callable[[], None]]:
+    """Makes scoring wait, until what is given is called."""
+    fake_triage.hold = threading.Event()
+    yield fake_triage.hold.set
+    fake_triage.hold.set()
