@@ -391,10 +391,10 @@ def answer(recording: str) -> dict[str, Any]:
         "categories": {top: True},
         "category_scores": {top: 0.91, "hate": 0.1},
         "explanation": [
+            {"evidence": "cry 1.0–2.0 s", "category": "hate", "contribution": 3.0},  # noqa: RUF001
+            {"evidence": "music 1.0–2.0 s", "category": top, "contribution": 0.01},  # noqa: RUF001
             {"evidence": "words 3719.8–3721.9 s", "category": top, "contribution": 2.4},  # noqa: RUF001
             {"evidence": "siren 0.0–2.0 s", "category": top, "contribution": 0.2},  # noqa: RUF001
-            {"evidence": "music 1.0–2.0 s", "category": top, "contribution": 0.01},  # noqa: RUF001
-            {"evidence": "cry 1.0–2.0 s", "category": "hate", "contribution": 0.1},  # noqa: RUF001
         ],
         "flags": {},
         "decision": {"severity": 6, "tier": "E4", "actions": ["page:on-call", "queue:medical"]},

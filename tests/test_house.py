@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("text", "calibrate", "metrics", "export", "policy", "safeguards"),
     ("classifier", "fusion", "archive"),
     ("fit", "features", "artefact"),
-    ("card", "pipeline"),
+    ("card", "dataset", "pipeline"),
     ("process", "train"),
     ("answer", "evaluate"),
     ("http",),

@@ -136,6 +136,14 @@ def test_a_block_answers_for_itself_alone(monkeypatch: pytest.MonkeyPatch) -> No
     assert speech_spans(waveform(noise(18))) == (Span(6, 12),)
 
 
+def test_a_span_shorter_than_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    import faster_whisper.vad
+
+    answer = [{"start": 0, "end": 100}]
+    monkeypatch.setattr(faster_whisper.vad, "get_speech_timestamps", lambda *_: answer)
+    assert speech_spans(waveform(noise(100 / SAMPLE_RATE))) == (Span(0, 100 / SAMPLE_RATE),)
+
+
 @pytest.mark.parametrize(("pause", "count"), [(0.2, 1), (0.8, 2), (3.0, 2)])
 def test_a_pause_of_half_a_second_ends_a_span(command: Floats, pause: float, count: int) -> None:
     word = command[SAMPLE_RATE * 3 // 4 : SAMPLE_RATE * 3 // 2]
@@ -196,7 +204,7 @@ def test_up_to_26_seconds_are_one_chunk() -> None:
 
 def test_no_sliver_is_left_at_the_end() -> None:
     sound = np.concatenate([noise(26), silence(0.3)])
-    _, last = chunks(waveform(sound), (Span(0, 26.0),))
+    _, last = chunks(waveform(sound), (Span(0, 25.8),))
     assert last.end - last.start >= SHORTEST_CHUNK
 
 
@@ -280,6 +288,7 @@ def raised(samples: Floats, *, damaged: bool = False) -> set[str]:
         (np.concatenate([noise(20, -35), tone(20, amplitude=0.05)]), {"noisy"}),
         (np.concatenate([silence(2), tone(2, amplitude=0.98)]), set()),
         (np.concatenate([silence(2), tone(2, amplitude=2).clip(-1, 1)]), {"clipped"}),
+        (np.concatenate([silence(2), -np.abs(tone(2, amplitude=2)).clip(0, 1)]), {"clipped"}),
         (np.sign(tone(2)), {"clipped", "noisy"}),
     ],
     ids=[
@@ -293,6 +302,7 @@ def raised(samples: Floats, *, damaged: bool = False) -> set[str]:
         "a tone just over its noise",
         "loud",
         "too loud",
+        "too loud on one side",
         "square wave",
     ],
 )

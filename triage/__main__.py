@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 
@@ -13,8 +12,6 @@ from triage.errors import TriageError
 
 def main() -> None:
     """Runs the command line. The exit codes are those of `triage --help`."""
-    # ONNX Runtime 1.32 reports its use over the network unless told not to before it is loaded.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         app()
     except TriageError as error:

@@ -56,9 +56,10 @@ def read(paths: Sequence[Path]) -> Iterator[Entry]:
     """Reads the recordings that the paths name, in their order, without opening any audio.
 
     A folder is read with all that is below it, in the order of the alphabet, hidden names left
-    out; of its files, those whose suffix is that of audio; what can't be opened comes last. A file named by itself is taken for
-    audio whatever its suffix, unless it is a manifest. An audio file's id is its path as the
-    caller gave it, or as found below the folder that they gave.
+    out. Of its files, those whose suffix is that of audio are taken; folders below it that can't
+    be opened come last. A file named by itself is taken for audio whatever its suffix, unless it
+    is a manifest. An audio file's id is its path as the caller gave it, or as found below the
+    folder that they gave.
 
     Raises:
         NothingToScore: A path can't be read at all; said before anything is.

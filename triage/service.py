@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-
-# Read when BentoML is first used: no telemetry leaves, however it was started.
-os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
 
 import bentoml
 from starlette.types import Receive, Scope, Send

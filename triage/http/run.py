@@ -10,6 +10,7 @@ import logging
 import signal
 import socket
 import sys
+from contextlib import suppress
 from importlib import import_module
 from time import perf_counter
 
@@ -40,11 +41,9 @@ def serve(host: str, port: int) -> int:
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
     )
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        with _listening(host, port) as listener:
-            _run(listener, began)
-    except KeyboardInterrupt:
-        log.info("stopped")
+    with suppress(KeyboardInterrupt), _listening(host, port) as listener:
+        _run(listener, began)
+    log.info("stopped")
     return 0
 
 
