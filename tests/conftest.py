@@ -26,6 +26,7 @@ from triage.records import Decision, Event, Evidence, Recording, Scores, Span, T
 from triage.safeguards.audit import AuditLog
 from triage.safeguards.pseudonym import Pseudonymiser
 from triage.settings import Settings
+from triage.text import TextEncoder
 
 PROJECT = Path(__file__).resolve().parent.parent
 MAX_CHARACTERS = 100
@@ -146,6 +147,12 @@ def samples() -> Path:
 def model() -> Path:
     """The model that ships. Tests that use it are marked `models`."""
     return PROJECT / "models" / "default"
+
+
+@pytest.fixture(scope="session")
+def text_encoder(model: Path) -> TextEncoder:
+    """The sentence encoder that ships. Tests that use it are marked `models`."""
+    return TextEncoder(model / "text", threads=2)
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ from triage.dataset import (
 )
 from triage.errors import LabelsRefused
 from triage.features import SoundFeatures
-from triage.fit import LEAST_POSITIVES
+from triage.fit import FOLDS, LEAST_POSITIVES
 from triage.labels import Labelled
 
 PLAIN = Labelled("row", "source", "MIT", "group", "train", {}, {}, text="red")
@@ -100,16 +100,26 @@ def test_names_in_the_order_of_the_taxonomy_then_of_the_alphabet() -> None:
     assert named(rows, "events", ("scream",)) == ()
 
 
-def test_a_name_needs_groups_of_both_labels() -> None:
-    many = LEAST_POSITIVES
-    rows = labelled(many, labels={"good": 1, "few": 1, "one_group": 1}) + [
-        replace(row, id=row.id + "n", group=row.group + "n", labels={"good": 0, "one_group": 0})
-        for row in labelled(many)
+@pytest.mark.parametrize(
+    ("items", "groups", "enough"),
+    [
+        (LEAST_POSITIVES, LEAST_POSITIVES, True),
+        (LEAST_POSITIVES, FOLDS, True),
+        (LEAST_POSITIVES - 1, LEAST_POSITIVES - 1, False),
+        (LEAST_POSITIVES * 5, FOLDS - 1, False),
+    ],
+)
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_name_needs_items_of_both_labels_in_enough_groups(
+    label: int, items: int, groups: int, enough: bool
+) -> None:
+    some = [
+        replace(PLAIN, id=f"some{n}", group=f"some{n % groups}", labels={"x": label})
+        for n in range(items)
     ]
-    rows += [replace(row, group="one", labels={"few": 0}) for row in labelled(many)]
-    assert trainable(rows, "labels", ("good", "few", "one_group")) == ("good", "one_group")
-    same = [replace(row, group="same") if row.labels.get("one_group") else row for row in rows]
-    assert trainable([*same, *labelled(many, labels={"good": 1})], "labels", ("good", "one_group"))
+    many = labelled(100, labels={"x": 1 - label, "y": 1})
+    rows = [*some, *many, *labelled(100, labels={"y": 0}), *labelled(9, labels={"z": 1})]
+    assert trainable(rows, "labels", ("z", "y", "x")) == (("y", "x") if enough else ("y",))
 
 
 def test_rows_to_measure_on_make_no_name_trainable() -> None:

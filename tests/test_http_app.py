@@ -393,14 +393,21 @@ def test_admission_gives_back_what_it_took() -> None:
 
 
 def test_metrics_count_and_name_nobody(client: TestClient) -> None:
-    before = metrics.RECORDINGS.labels("score_text", "E0")._value.get()
+    counters = (
+        metrics.RECORDINGS.labels("score_text", "E0"),
+        metrics.REFUSALS.labels("nothing-to-score"),
+        metrics.REFUSALS.labels("bad-field"),
+        metrics.REFUSALS.labels("unknown-path"),
+    )
+    before = [counter._value.get() for counter in counters]
     client.post("/score_text", json={"text": ["hello", "", 7], "include_transcript": True})
     client.post("/score", files={"audio": SOUND}, data={"id": SECRET})
     client.get(f"/{SECRET}")
     client.post("/score", json={SECRET: 1})
     answer = client.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
-    assert metrics.RECORDINGS.labels("score_text", "E0")._value.get() == before + 1
+    after = [counter._value.get() for counter in counters]
+    assert [b - a for a, b in zip(before, after, strict=True)] == [1, 1, 2, 1]
     for line in (
         'triage_recordings_total{tier="E0",way="score_text"}',
         'triage_refusals_total{slug="nothing-to-score"}',

@@ -64,7 +64,8 @@ class Running:
 
     @property
     def temporary(self) -> list[str]:
-        return [str(path) for path in (self.folder / "tmp").rglob("*")]
+        """Files in the folder for temporary files. (BentoML keeps an empty folder there.)"""
+        return [str(path) for path in (self.folder / "tmp").rglob("*") if not path.is_dir()]
 
     def post(self, path: str, **send: Any) -> httpx.Response:
         return httpx.post(self.url + path, timeout=PATIENCE, **send)
@@ -78,11 +79,16 @@ def free_port() -> int:
 
 def environment(folder: Path) -> dict[str, str]:
     (folder / "tmp").mkdir(exist_ok=True)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("TRIAGE_")}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("TRIAGE_") and name != "BENTOML_DO_NOT_TRACK"
+    }
     return kept | {
         "TMPDIR": str(folder / "tmp"),
         "TRIAGE_STATE": str(folder / "state"),
         "BENTOML_HOME": str(folder / "bentoml"),
+        "__BENTOML_DEBUG_USAGE": "True",  # usage would be logged, not sent
     }
 
 
@@ -299,6 +305,18 @@ def test_health_is_answered_while_much_is_scored(service: Running) -> None:
     assert sorted(waits)[len(waits) // 2] < 0.5
 
 
+def test_a_connection_can_be_used_again_without_waiting(service: Running) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)
+    waits = []
+    for _ in range(20):
+        began = monotonic()
+        connection.request("GET", "/policy")
+        connection.getresponse().read()
+        waits.append(monotonic() - began)
+    # An acknowledgement that is waited for takes 40 ms.
+    assert sorted(waits)[len(waits) // 2] < 0.035
+
+
 def test_all_of_it_is_in_an_audit_that_holds(service: Running) -> None:
     assert service.post("/score_text", json={"text": "hello"}).status_code == 200
     assert verify(service.folder / "state" / "audit.jsonl").entries > 0
@@ -313,7 +331,7 @@ def test_it_stops_cleanly(tmp_path: Path) -> None:
         pass
     assert one.process.returncode == 0
     assert one.log.rstrip().endswith("stopped")
-    assert one.temporary == []
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -356,17 +374,6 @@ def test_a_port_that_is_taken(service: Running, tmp_path: Path) -> None:
 # BentoML ----------------------------------------------------------------------------------
 
 
-def test_usage_tracking_is_off_however_it_is_started() -> None:
-    code = (
-        "import triage.service; "
-        "from bentoml._internal.utils.analytics.usage_stats import do_not_track; "
-        "print(do_not_track())"
-    )
-    kept = {name: value for name, value in os.environ.items() if "DO_NOT_TRACK" not in name}
-    done = subprocess.run([sys.executable, "-c", code], env=kept, capture_output=True, text=True)
-    assert done.stdout == "True\n", done.stderr
-
-
 def test_the_bento_pins_what_the_project_needs() -> None:
     def name(requirement: str) -> str:
         return re.sub(r"[-_.]+", "-", re.split(r"[<>=\[]", requirement)[0]).lower()
@@ -398,4 +405,5 @@ def test_a_bento_is_built_and_serves(tmp_path: Path) -> None:
         assert answer.status_code == 200, answer.text
         assert httpx.get(one.url + "/nothing").json()["status"] == 404
         assert "triage_recordings_total" in httpx.get(one.url + "/metrics").text
-        assert SECRET not in one.log
+    tracked = built.stdout + built.stderr + one.log
+    assert "Tracking" not in tracked

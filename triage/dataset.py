@@ -14,7 +14,7 @@ from triage.artefact import SourceNote
 from triage.classifier import Head
 from triage.errors import LabelsRefused
 from triage.features import SoundFeatures
-from triage.fit import LEAST_POSITIVES, Rows
+from triage.fit import FOLDS, LEAST_POSITIVES, Rows
 from triage.labels import Labelled, label_matrix
 from triage.records import Doubles, Floats
 
@@ -77,22 +77,28 @@ def named(rows: Sequence[Labelled], kind: Kind, first: Sequence[str]) -> tuple[s
 
 
 def trainable(labelled: Sequence[Labelled], kind: Kind, names: Sequence[str]) -> tuple[str, ...]:
-    """The names with enough of both labels, in enough groups, among the training items."""
+    """The names with enough of both labels among the training items, in enough groups for folds.
+
+    Raises:
+        LabelsRefused: Not one name has.
+    """
     fitted = [row for row in labelled if row.split == "train"]
-    enough = []
-    for name in names:
-        groups: dict[int, set[str]] = {0: set(), 1: set()}
-        for row in fitted:
-            if name in getattr(row, kind):
-                groups[getattr(row, kind)[name]].add(row.group)
-        if min(len(groups[0]), len(groups[1])) >= LEAST_POSITIVES:
-            enough.append(name)
+    enough = tuple(name for name in names if _least(fitted, kind, name))
     if not enough:
         raise LabelsRefused(
-            f"No name in {kind} has {LEAST_POSITIVES} groups of each label. Label more.",
+            f"No name in {kind} has {LEAST_POSITIVES} items of each label in {FOLDS} groups. "
+            "Label more.",
             limit=LEAST_POSITIVES,
         )
-    return tuple(enough)
+    return enough
+
+
+def _least(rows: Sequence[Labelled], kind: Kind, name: str) -> bool:
+    for label in (0, 1):
+        groups = [row.group for row in rows if getattr(row, kind).get(name) == label]
+        if len(groups) < LEAST_POSITIVES or len(set(groups)) < FOLDS:
+            return False
+    return True
 
 
 def text_rows(texts: Sequence[Labelled], vectors: Floats) -> Rows:

@@ -16,7 +16,7 @@ from triage.records import SAMPLE_RATE, Floats, Span, Waveform
 
 FRAME = SAMPLE_RATE // 40  # 400 samples, 25 ms: the resolution of every level here
 FLOOR = 1e-10  # mean square; 0 becomes -100 dBFS
-SILENCE = -60.0  # dBFS; speech held at arm's length from a phone is some 30 dB louder
+SILENCE = -60.0  # dBFS, RMS of a frame
 
 # Voice activity. What it misses is never transcribed, what it invents costs a transcription: so
 # no span is dropped for being short. Of 1,597 spoken clips of five corpora 5 were missed.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import bentoml
+from bentoml._internal.utils.analytics.usage_stats import do_not_track
 from starlette.types import Receive, Scope, Send
 
 from triage.http.app import build_app
@@ -16,6 +17,9 @@ LONGEST_REQUEST = 1800  # s; four hours of audio take half of that on two cores
 
 loading = Loading(lambda: Processor.load(settings()))
 _app = build_app(loading.processor, settings())
+
+# `bentoml serve` asks whether it may report its use before it loads this, and remembers the answer.
+do_not_track.cache_clear()
 
 logging.getLogger("uvicorn.access").disabled = True  # it would hold paths and queries as they came
 

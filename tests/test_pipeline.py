@@ -1,0 +1,432 @@
+"""Every stage in one line: what reaches which stage, what a failure leaves, where things are."""
+
+from __future__ import annotations
+
+import io
+import wave
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from triage.audio import Limits, decode
+from triage.classifier import Head
+from triage.encoder import Encoded
+from triage.errors import InputError, NothingToScore, TooLarge, UnsupportedAudio
+from triage.pipeline import Triage
+from triage.process import Processor
+from triage.records import SAMPLE_RATE, Evidence, Floats, Recording, Scores, Span, Word
+from triage.text import spoken_words
+from triage.transcribe import Heard
+
+pytestmark = pytest.mark.models
+
+NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
+LIMITS = Limits(10**8, 3600, 8)
+SIGNAL_FLAGS = {"silent", "clipped", "noisy", "damaged"}
+SECRET = "the secret recipe of my aunt"
+
+
+@pytest.fixture(scope="module")
+def triage(real_processor: Processor) -> Triage:
+    return real_processor.triage
+
+
+@pytest.fixture(scope="module")
+def command(samples: Path) -> Recording:
+    """Somebody sets a timer."""
+    return Recording("a", samples / "timer.wav")
+
+
+@pytest.fixture(scope="module")
+def plain(triage: Triage, command: Recording) -> Scores:
+    """What `command` scores when nothing is in the way."""
+    return triage.score(command)
+
+
+@pytest.fixture(scope="module")
+def spoken(samples: Path) -> Floats:
+    """The samples of `command`."""
+    return decode(samples / "timer.wav", LIMITS).samples
+
+
+def wav(sound: Floats) -> bytes:
+    out = io.BytesIO()
+    with wave.open(out, "wb") as file:
+        file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
+        file.writeframes((sound * 32767).astype("<i2").tobytes())
+    return out.getvalue()
+
+
+def silence(seconds: float) -> Floats:
+    return np.zeros(int(seconds * SAMPLE_RATE), np.float32)
+
+
+def placed(sound: Floats, *starts: float, seconds: float) -> bytes:
+    """A recording of so many seconds, silent but for a sound at each of the starts."""
+    whole = silence(seconds)
+    for start in starts:
+        first = int(start * SAMPLE_RATE)
+        whole[first : first + len(sound)] = sound
+    return wav(whole)
+
+
+def read(scores: Scores) -> list[Evidence]:
+    return [one for one in scores.evidence if one.input == "text"]
+
+
+def heard(scores: Scores) -> list[Evidence]:
+    return [one for one in scores.evidence if one.input == "audio"]
+
+
+def breaks(*args: Any, **kwargs: Any) -> Any:
+    raise RuntimeError(SECRET)
+
+
+def never(*args: Any, **kwargs: Any) -> Any:
+    raise AssertionError("this stage has nothing to do here")
+
+
+def writes(
+    monkeypatch: pytest.MonkeyPatch, triage: Triage, *chunks: tuple[Sequence[Word], bool]
+) -> None:
+    """Puts a transcriber in place that gives these words, and whether they may be scored."""
+    given = iter(chunks)
+
+    def transcribe(encoded: Encoded, start: float, speech: Sequence[Span]) -> Heard:
+        words, reliable = next(given)
+        return Heard(tuple(words), reliable, 0.0, 1.0)
+
+    monkeypatch.setattr(triage._transcriber, "transcribe", transcribe)
+
+
+# What a recording has ----------------------------------------------------------------------
+
+
+def test_sound_and_words_are_scored_by_all_names_of_the_model(
+    triage: Triage, plain: Scores
+) -> None:
+    manifest = triage.artefact.manifest
+    assert plain.model == manifest.name
+    assert tuple(plain.categories) == manifest.categories
+    assert tuple(plain.event_scores) == manifest.events
+    assert all(0 <= p <= 1 for p in (plain.categories | plain.event_scores).values())
+    assert plain.seconds == pytest.approx(3.16, abs=0.01)
+    assert plain.failures == {}
+    assert plain.flags == dict.fromkeys(
+        [*SIGNAL_FLAGS, "speech_absent", "transcript_unreliable"], False
+    )
+    assert plain.transcript is not None
+    assert plain.transcript.source == "transcriber"
+    assert "timer" in plain.transcript.text
+    assert {kind for kinds in plain.applied.values() for kind in kinds} == {"text", "audio"}
+
+
+def test_words_alone_say_nothing_of_sound(triage: Triage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triage._speech, "encode", never)
+    scores = triage.score(Recording("a", transcript="set a timer for ten minutes"))
+    assert (scores.seconds, scores.event_scores, scores.events, scores.segments) == (
+        None,
+        {},
+        (),
+        (),
+    )
+    assert (scores.flags, scores.failures) == ({}, {})
+    assert set(scores.applied.values()) == {("text",)}
+    assert [one.span for one in read(scores)] == [None] * len(triage.artefact.manifest.categories)
+    assert heard(scores) == []
+
+
+def test_scores_are_the_noisy_or_of_the_evidence(plain: Scores) -> None:
+    for name, score in plain.categories.items():
+        told = sum(one.contribution for one in plain.evidence if one.category == name)
+        assert -np.log1p(-score) == pytest.approx(told)
+
+
+def test_the_same_recording_scores_the_same(
+    triage: Triage, plain: Scores, command: Recording
+) -> None:
+    assert triage.score(command) == plain
+    assert isinstance(command.audio, Path)
+    assert triage.score(replace(command, audio=command.audio.read_bytes())) == plain
+
+
+def test_many_score_as_each_alone(real_processor: Processor, samples: Path) -> None:
+    names = ("timer.wav", "siren.webm", "threat.mp3", "silence.wav")
+    recordings = [Recording(name, samples / name) for name in names]
+    recordings.append(Recording("text", transcript="play something calm"))
+    together = [*replace(real_processor, workers=3)._score(recordings)]
+    assert together == [real_processor.triage.score(one) for one in recordings]
+
+
+# What is transcribed -----------------------------------------------------------------------
+
+
+def test_a_transcript_that_was_brought_is_not_made_again(
+    triage: Triage, plain: Scores, command: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(triage._transcriber, "transcribe", never)
+    scores = triage.score(replace(command, transcript="what's the weather"))
+    assert scores.failures == {}
+    assert scores.transcript is not None
+    assert (scores.transcript.text, scores.transcript.source) == ("what's the weather", "caller")
+    assert "transcript_unreliable" not in scores.flags
+    assert scores.event_scores == plain.event_scores
+    assert len(read(scores)) == len(scores.categories)
+
+
+@pytest.mark.parametrize("transcript", ["", " \n", "..."])
+def test_an_empty_transcript_says_that_nothing_was_said(
+    triage: Triage, command: Recording, transcript: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(triage._transcriber, "transcribe", never)
+    scores = triage.score(replace(command, transcript=transcript))
+    assert scores.failures == {}
+    assert read(scores) == []
+    assert all("text" not in kinds for kinds in scores.applied.values())
+
+
+@pytest.mark.parametrize("name", ["silence.wav", "noise.wav"])
+def test_where_nobody_speaks_nothing_is_transcribed(
+    triage: Triage, samples: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(triage._transcriber, "transcribe", never)
+    scores = triage.score(Recording("a", samples / name))
+    assert scores.failures == {}
+    assert scores.flags["speech_absent"]
+    assert "transcript_unreliable" not in scores.flags
+    assert scores.transcript is None
+    assert read(scores) == []
+    assert scores.event_scores
+
+
+def test_words_that_the_transcriber_was_unsure_of_are_not_scored(
+    triage: Triage, command: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes(monkeypatch, triage, ([Word("hello", 0.5, 1.0, 0.1)], False))
+    scores = triage.score(command)
+    assert scores.flags["transcript_unreliable"]
+    assert read(scores) == []
+    assert scores.transcript is not None
+    assert (scores.transcript.text, scores.transcript.reliable) == ("", False)
+
+
+def test_only_the_sure_chunks_of_a_long_recording_are_scored(
+    triage: Triage, spoken: Floats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sure, unsure = Word("hello", 2.0, 2.5, 0.9), Word("goodbye", 32.0, 32.5, 0.1)
+    writes(monkeypatch, triage, ([sure], True), ([unsure], False))
+    scores = triage.score(Recording("a", placed(spoken, 2, 32, seconds=40)))
+    assert scores.failures == {}
+    assert scores.flags["transcript_unreliable"]
+    assert scores.transcript is not None
+    assert scores.transcript.words == (sure,)
+    assert {one.span for one in read(scores)} == {Span(2.0, 2.5)}
+
+
+# Where things are --------------------------------------------------------------------------
+
+
+def test_evidence_lies_where_the_words_that_carried_it_were_said(
+    triage: Triage, samples: Path
+) -> None:
+    scores = triage.score(Recording("a", samples / "disclosure.flac"))
+    assert scores.transcript is not None
+    times: dict[str, list[Word]] = {}
+    for word in scores.transcript.words:
+        for piece in spoken_words(word.text):
+            times.setdefault(piece, []).append(word)
+    carried = [one for one in read(scores) if one.words]
+    assert carried
+    for one in carried:
+        assert one.span is not None
+        assert set(one.words) <= set(times)
+        alone = [times[piece][0] for piece in one.words if len(times[piece]) == 1]
+        assert all(one.span.start <= word.start < word.end <= one.span.end for word in alone)
+    strongest = carried[0]
+    assert any(
+        segment.start <= strongest.span.start and strongest.span.end <= segment.end
+        for segment in scores.segments
+        if strongest.span is not None
+    )
+
+
+def test_every_word_of_a_hyphenated_one_has_its_place(
+    triage: Triage, command: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes(monkeypatch, triage, ([Word("Well-known,", 1.0, 1.8, 0.9)], True))
+    assert {one.span for one in read(triage.score(command))} == {Span(1.0, 1.8)}
+
+
+def test_a_long_recording_is_encoded_once_and_whole(
+    triage: Triage, spoken: Floats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode, lengths = triage._speech.encode, []
+
+    def counted(sound: Floats) -> Encoded:
+        lengths.append(len(sound))
+        return encode(sound)
+
+    monkeypatch.setattr(triage._speech, "encode", counted)
+    scores = triage.score(Recording("a", placed(spoken, 3, 45, seconds=60)))
+    assert len(lengths) == 3
+    assert sum(lengths) == 60 * SAMPLE_RATE
+    assert scores.seconds == 60
+    assert scores.transcript is not None
+    assert [w.start for w in scores.transcript.words if "timer" in w.text] == pytest.approx(
+        [3.7, 45.7], abs=0.6
+    )
+    assert all(one.start <= two.start for one, two in pairwise(scores.transcript.words))
+
+
+def test_what_goes_on_over_a_cut_is_one_event(
+    triage: Triage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A head that hears one event in everything hears it from beginning to end, once."""
+    sound = triage.artefact.sound
+    always = triage.artefact.manifest.events.index("siren")
+    deaf = np.where(np.arange(len(sound.names)) == always, 50, -50).astype(np.float32)
+    head = Head(sound.names, np.zeros_like(sound.weights), deaf, sound.calibrators)
+    monkeypatch.setattr(triage, "artefact", replace(triage.artefact, sound=head))
+    (event,) = triage.score(Recording("a", wav(silence(70.5)))).events
+    assert (event.event, event.start, event.end) == ("siren", 0.0, 70.5)
+
+
+def test_an_event_behind_a_cut_has_its_time_in_the_recording(triage: Triage, samples: Path) -> None:
+    crying = decode(samples / "baby-cry.mp3", LIMITS).samples
+    scores = triage.score(Recording("a", placed(crying, 40, seconds=60)))
+    loudest = max(scores.events, key=lambda event: event.score)
+    assert loudest.event == "baby_cry"
+    assert 38 <= loudest.start <= 42
+    assert 42 <= loudest.end <= 48
+
+
+# What fails --------------------------------------------------------------------------------
+
+STAGES: dict[str, Callable[[pytest.MonkeyPatch, Triage], None]] = {
+    "segment": lambda m, t: m.setattr("triage.pipeline.speech_spans", breaks),
+    "encode": lambda m, t: m.setattr(t._speech, "encode", breaks),
+    "transcribe": lambda m, t: m.setattr(t._transcriber, "transcribe", breaks),
+    "text": lambda m, t: m.setattr(t._text.encoder, "windows", breaks),
+    "events": lambda m, t: m.setattr("triage.pipeline.merge", breaks),
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_that_fails_is_named_and_a_person_looks(
+    triage: Triage,
+    command: Recording,
+    stage: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    STAGES[stage](monkeypatch, triage)
+    scores = triage.score(command)
+    assert scores.failures == {stage: "RuntimeError"}
+    assert scores.flags["stage_failed"]
+    assert tuple(scores.categories) == triage.artefact.manifest.categories
+    decision = triage.decide(scores, NOW)
+    assert (decision.tier, decision.rule) == ("E2", "fallback:stage_failed")
+    assert decision.actions == ("queue:unscored",)
+    assert decision.due_at == "2026-05-05T12:00:00Z"
+    assert stage in caplog.text
+    assert SECRET not in caplog.text + repr(scores)
+
+
+@pytest.mark.parametrize("stage", ["segment", "transcribe", "text"])
+def test_sounds_are_heard_though_another_stage_fails(
+    triage: Triage, command: Recording, plain: Scores, stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    STAGES[stage](monkeypatch, triage)
+    scores = triage.score(command)
+    assert scores.event_scores == plain.event_scores
+    assert heard(scores) == heard(plain)
+
+
+def test_words_are_read_though_events_fail(
+    triage: Triage, command: Recording, plain: Scores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    STAGES["events"](monkeypatch, triage)
+    scores = triage.score(command)
+    assert (scores.event_scores, scores.events) == ({}, ())
+    assert read(scores) == read(plain)
+    assert scores.transcript == plain.transcript
+
+
+def test_words_that_were_brought_are_read_though_nothing_can_be_heard(
+    triage: Triage, command: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    STAGES["encode"](monkeypatch, triage)
+    scores = triage.score(replace(command, transcript="set a timer"))
+    alone = triage.score(Recording("a", transcript="set a timer"))
+    assert scores.failures == {"encode": "RuntimeError"}
+    assert scores.categories == alone.categories
+
+
+def test_without_segments_all_is_transcribed(
+    triage: Triage, command: Recording, plain: Scores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    STAGES["segment"](monkeypatch, triage)
+    scores = triage.score(command)
+    assert "speech_absent" not in scores.flags
+    assert scores.transcript == plain.transcript
+
+
+def test_one_chunk_that_fails_leaves_the_others(
+    triage: Triage, spoken: Floats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode, calls = triage._speech.encode, []
+
+    def second_fails(sound: Floats) -> Encoded:
+        calls.append(len(sound))
+        return breaks() if len(calls) == 2 else encode(sound)
+
+    monkeypatch.setattr(triage._speech, "encode", second_fails)
+    scores = triage.score(Recording("a", placed(spoken, 3, 30, 55, seconds=60)))
+    assert scores.failures == {"encode": "RuntimeError"}
+    assert scores.transcript is not None
+    starts = [word.start for word in scores.transcript.words if "timer" in word.text]
+    assert starts == pytest.approx([3.7, 55.7], abs=0.6)
+    assert scores.event_scores
+
+
+def test_no_stage_swallows_what_the_caller_did_wrong(
+    triage: Triage, command: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(sound: Floats) -> Encoded:
+        raise TooLarge("too much", limit=1)
+
+    monkeypatch.setattr(triage._speech, "encode", refuses)
+    with pytest.raises(TooLarge):
+        triage.score(command)
+
+
+@pytest.mark.parametrize(
+    ("recording", "error"),
+    [
+        (Recording("a"), NothingToScore),
+        (Recording("a", transcript=" \n"), NothingToScore),
+        (Recording("a", audio=b""), NothingToScore),
+        (Recording("a", audio=b"no sound" * 100), UnsupportedAudio),
+        (Recording("a", audio=b"no sound" * 100, transcript="hello"), UnsupportedAudio),
+    ],
+)
+def test_what_cannot_be_scored_is_refused(
+    triage: Triage, recording: Recording, error: type[InputError]
+) -> None:
+    with pytest.raises(error):
+        triage.score(recording)
+
+
+def test_a_transcript_over_the_limit_is_refused_with_numbers(triage: Triage) -> None:
+    limit = triage._max_characters
+    triage.score(Recording("a", transcript="a" * 99 + " " * (limit - 99)))
+    with pytest.raises(TooLarge, match=f"{limit + 1} characters, allowed are {limit}") as caught:
+        triage.score(Recording("a", transcript=SECRET + " " * (limit + 1 - len(SECRET))))
+    assert caught.value.limit == limit
+    assert "recipe" not in caught.value.detail

@@ -1,0 +1,350 @@
+"""Training end to end on a few made-up rows, and what a run that is stopped or refused leaves.
+
+The words are colours and fruits, the sounds tones and noise. One run hears with the real encoder;
+the others with a stand-in that is faster, and that counts.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import wave
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from triage import features
+from triage.artefact import HEADS, MANIFEST, Manifest, load, read_manifest
+from triage.encoder import SAMPLES_PER_FRAME, Encoded
+from triage.errors import ArtefactRefused, LabelsRefused, TriageError
+from triage.features import VARIANTS, Report
+from triage.pipeline import Triage
+from triage.records import SAMPLE_RATE, Floats, Recording, Scores
+from triage.settings import Settings
+from triage.text import TextEncoder
+from triage.train import Plan, train
+from triage.weights import sha256
+
+pytestmark = pytest.mark.models
+
+COLOURS = ("red", "green", "blue", "yellow", "purple", "white", "grey")
+FRUITS = ("apple", "pear", "cherry", "melon", "banana", "plum", "grape")
+LINES = ("i like {}", "is it {} or not", "show me {} please", "{} is on the list", "what about {}")
+CLIPS = 32
+Row = dict[str, Any]
+
+
+class Listener:
+    """Stands in for Whisper's encoder: level and roughness of each frame."""
+
+    heard = 0
+    width = 2
+
+    def __init__(self, folder: Path, threads: int) -> None:
+        pass
+
+    def encode(self, samples: Floats) -> Encoded:
+        type(self).heard += 1
+        whole = len(samples) // SAMPLES_PER_FRAME
+        cut = samples[: whole * SAMPLES_PER_FRAME].reshape(whole, -1)
+        frames = np.stack((cut.std(axis=1), np.diff(cut, axis=1).std(axis=1)), axis=1)
+        return Encoded(np.log(frames + 1e-4).astype(np.float32), None)
+
+
+@pytest.fixture
+def listener(monkeypatch: pytest.MonkeyPatch) -> type[Listener]:
+    """The stand-in, in place of the encoder and its weights."""
+    monkeypatch.setattr("triage.train.SpeechEncoder", Listener)
+    monkeypatch.setattr("triage.train.resolve", lambda weights, place: Path())
+    monkeypatch.setattr(Listener, "heard", 0)
+    return Listener
+
+
+def texts() -> list[Row]:
+    """Every line with every word; each word is a group, the last of either kind to measure on."""
+    number = count()
+    return [
+        {
+            "id": f"t{next(number)}",
+            "text": line.format(word),
+            "labels": {"colour": label, "directed": 1}
+            | ({"rare": label} if word in ("red", "apple") else {}),
+            "source": "words",
+            "licence": "CC0",
+            "group": word,
+            "split": "val" if word == words[-1] else "train",
+        }
+        for label, words in enumerate((FRUITS, COLOURS))
+        for word in words
+        for line in LINES
+    ]
+
+
+def clips(folder: Path) -> list[Row]:
+    """Half tones, half noise, of half a second; every fourth to measure on."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    time = np.arange(SAMPLE_RATE // 2) / SAMPLE_RATE
+    rows = []
+    for n in range(CLIPS):
+        tone = np.sin(2 * np.pi * rng.uniform(400, 900) * time)
+        save(folder / f"{n}.wav", tone if n % 2 else rng.uniform(-1, 1, len(time)))
+        rows.append(
+            {
+                "id": f"c{n}",
+                "audio": f"{n}.wav",
+                "events": {"siren": n % 2, "environment": 1 - n % 2},
+                "source": "sounds",
+                "licence": "CC0",
+                "group": f"c{n}",
+                "split": "val" if n % 8 in (3, 6) else "train",
+            }
+        )
+    return rows
+
+
+def save(file: Path, sound: Floats) -> None:
+    with wave.open(str(file), "wb") as out:
+        out.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
+        out.writeframes((sound * 16000).astype("<i2").tobytes())
+
+
+def write(file: Path, rows: Iterable[Row]) -> Path:
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+def planned(folder: Path, model: Path) -> Plan:
+    """A plan over rows written to a folder, for a model beside them."""
+    return Plan(
+        text=write(folder / "texts.jsonl", texts()),
+        audio=write(folder / "clips" / "clips.jsonl", clips(folder / "clips")),
+        out=folder / "out" / "model",
+        name="colours-1",
+        base=model,
+        cache=folder / "cache",
+    )
+
+
+@pytest.fixture
+def plan(tmp_path: Path, model: Path) -> Plan:
+    return planned(tmp_path, model)
+
+
+def rewritten(file: Path, changes: Mapping[str, Row]) -> None:
+    """Changes rows of a file by their id."""
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    write(file, [row | changes.get(row["id"], {}) for row in rows])
+
+
+def quiet(stage: str, done: int, total: int) -> None:
+    pass
+
+
+def run(plan: Plan, report: Report = quiet) -> Manifest:
+    return train(plan, Settings(threads=2), report)
+
+
+def heads(plan: Plan) -> str:
+    return sha256(plan.out / HEADS)
+
+
+def left_over(plan: Plan) -> list[str]:
+    """What stands beside the model and isn't the model."""
+    return [one.name for one in plan.out.parent.iterdir() if one != plan.out]
+
+
+# With the real encoder ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory, model: Path) -> tuple[Plan, Manifest, list[Any]]:
+    """A plan, the model that was made of it, and what was told meanwhile."""
+    told: list[tuple[str, int, int]] = []
+    plan = planned(tmp_path_factory.mktemp("real"), model)
+    manifest = run(plan, lambda *progress: told.append(progress))
+    return plan, manifest, told
+
+
+def test_a_trained_model_loads_and_scores(real: tuple[Plan, Manifest, list[Any]]) -> None:
+    plan, manifest, _ = real
+    triage = Triage.load(Settings(model=plan.out, threads=2))
+    assert triage.artefact.manifest == manifest
+
+    def scored(line: str, clip: int) -> Scores:
+        audio = plan.audio.parent / f"{clip}.wav"
+        scores = triage.score(Recording("a", audio, line.format("both")))
+        assert scores.failures == {}
+        return scores
+
+    tone, noise = scored("i like turquoise", 3), scored("i like oranges", 6)
+    assert (tone.model, tuple(tone.categories)) == ("colours-1", ("colour",))
+    assert tone.categories["colour"] > noise.categories["colour"]
+    assert tone.event_scores["siren"] > 0.5 > noise.event_scores["siren"]
+    assert {event.event for event in tone.events} == {"siren"}
+
+
+def test_the_manifest_says_what_the_model_was_made_from(
+    real: tuple[Plan, Manifest, list[Any]], model: Path
+) -> None:
+    plan, manifest, _ = real
+    assert read_manifest(plan.out) == manifest
+    assert (manifest.categories, manifest.events) == (("colour",), ("siren", "environment"))
+    assert set(manifest.event_thresholds) == {"siren"}
+    assert manifest.encoders["text"] == read_manifest(model).encoders["text"]
+    assert [(n.kind, n.source, n.licence, n.train, n.val) for n in manifest.lineage] == [
+        ("text", "words", "CC0", 60, 10),
+        ("audio", "sounds", "CC0", 24, 8),
+    ]
+    assert manifest.training["data"] == {"text": sha256(plan.text), "audio": sha256(plan.audio)}
+    assert manifest.training["too_few_labels"] == ["rare"]
+    assert manifest.training["undecodable_clips"] == 0
+    figures = {name: [row["name"] for row in rows] for name, rows in manifest.metrics.items()}
+    assert figures == {"text, val": ["colour"], "sound, val": ["siren", "environment"]}
+    (siren, _) = manifest.metrics["sound, val"]
+    assert (siren["positives"], siren["negatives"]) == (4, 4)
+    assert siren["auroc"]["value"] > 0.8
+    assert manifest.name in (plan.out / "README.md").read_text()
+    assert left_over(plan) == []
+
+
+def test_progress_is_told_by_stage(real: tuple[Plan, Manifest, list[Any]]) -> None:
+    _, _, told = real
+    last = {stage: (done, total) for stage, done, total in told}
+    assert last == {
+        "text features": (70, 70),
+        "text heads": (1, 1),
+        "sound features": (CLIPS, CLIPS),
+        "sound heads": (2, 2),
+    }
+
+
+# Again and again ---------------------------------------------------------------------------
+
+
+def test_the_same_rows_and_seed_give_the_same_heads(plan: Plan, listener: type[Listener]) -> None:
+    run(plan)
+    again = replace(plan, out=plan.out.with_name("again"), cache=plan.cache.with_name("anew"))
+    other = replace(plan, out=plan.out.with_name("other"), seed=1)
+    run(again)
+    run(other)
+    assert heads(plan) == heads(again) != heads(other)
+    assert listener.heard == 3 * CLIPS * VARIANTS
+
+
+def test_a_run_that_was_stopped_goes_on_and_leaves_the_old_model(
+    plan: Plan, listener: type[Listener], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "SOUND_BLOCK", 8)
+    read: list[int] = []
+    pooled = TextEncoder.pooled
+    monkeypatch.setattr(
+        TextEncoder, "pooled", lambda self, texts: read.append(len(texts)) or pooled(self, texts)
+    )
+    plan.out.mkdir(parents=True)
+    (plan.out / MANIFEST).write_text("the old one")
+
+    def stop(stage: str, done: int, total: int) -> None:
+        if (stage, done) == ("sound features", 16):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(plan, stop)
+    assert (plan.out / MANIFEST).read_text() == "the old one"
+    assert left_over(plan) == []
+    assert listener.heard == 16 * VARIANTS
+    run(plan)
+    assert load(plan.out).manifest.name == "colours-1"
+    assert listener.heard == CLIPS * VARIANTS
+    assert read == [70]
+    assert left_over(plan) == []
+
+
+@pytest.mark.parametrize("step", ["shutil.copytree", "shutil.rmtree", "pathlib.Path.rename"])
+def test_whatever_stops_the_last_step_a_whole_model_stands(
+    plan: Plan, listener: type[Listener], model: Path, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(model, plan.out)
+    with monkeypatch.context() as broken:
+
+        def full(*args: Any, **kwargs: Any) -> None:
+            raise OSError(28, "No space left on device")
+
+        broken.setattr(step, full)
+        with suppress(OSError):
+            run(plan)
+    assert load(plan.out).manifest.name in (read_manifest(model).name, "colours-1")
+
+
+# What is left out --------------------------------------------------------------------------
+
+
+def test_excluded_licences_are_not_in_the_lineage(plan: Plan, listener: type[Listener]) -> None:
+    rewritten(plan.text, {f"t{n}": {"licence": "CC-BY-NC", "source": "barred"} for n in range(5)})
+    rewritten(plan.audio, {"c1": {"licence": "CC-BY-NC", "audio": "gone.wav"}})
+    kept = run(replace(plan, exclude_licences=("nc",)))
+    assert [(note.kind, note.source, note.train) for note in kept.lineage] == [
+        ("text", "words", 55),
+        ("audio", "sounds", 23),
+    ]
+    assert kept.training["excluded_licences"] == ["nc"]
+    assert listener.heard == (CLIPS - 1) * VARIANTS
+
+
+def test_a_clip_that_does_not_decode_is_counted(plan: Plan, listener: type[Listener]) -> None:
+    (plan.audio.parent / "1.wav").write_bytes(b"no sound")
+    assert run(plan).training["undecodable_clips"] == 1
+
+
+def test_a_missing_file_is_refused_before_anything_is_heard(
+    plan: Plan, listener: type[Listener]
+) -> None:
+    (plan.audio.parent / "9.wav").unlink()
+    with pytest.raises(LabelsRefused, match=f"1 of {CLIPS} audio files are missing"):
+        run(plan)
+    assert listener.heard == 0
+    assert not plan.cache.exists()
+
+
+def test_too_few_labels_of_everything_are_refused_with_numbers(
+    plan: Plan, listener: type[Listener]
+) -> None:
+    rewritten(plan.text, {f"t{n}": {"labels": {}} for n in range(9, 70)})
+    with pytest.raises(LabelsRefused, match="10 items of each label in 5 groups") as caught:
+        run(plan)
+    assert caught.value.limit == 10
+    assert left_over(plan) == []
+
+
+def test_without_rows_to_measure_on_there_are_no_figures(
+    plan: Plan, listener: type[Listener]
+) -> None:
+    rewritten(plan.text, {f"t{n}": {"split": "train"} for n in range(70)})
+    manifest = run(plan)
+    (colour,) = manifest.metrics["text, val"]
+    assert (colour["positives"], colour["negatives"], colour["auroc"]) == (0, 0, None)
+
+
+def test_a_base_that_was_changed_is_refused(
+    plan: Plan, listener: type[Listener], model: Path, tmp_path: Path
+) -> None:
+    base = shutil.copytree(model, tmp_path / "base")
+    with (base / HEADS).open("ab") as file:
+        file.write(b"!")
+    with pytest.raises(ArtefactRefused, match=HEADS):
+        run(replace(plan, base=base))
+    assert listener.heard == 0
+
+
+def test_a_name_that_no_model_may_have_is_refused_at_once(
+    plan: Plan, listener: type[Listener]
+) -> None:
+    with pytest.raises(TriageError):
+        run(replace(plan, name="Not A Name"))
+    assert listener.heard == 0
