@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from numpy.typing import ArrayLike
 
 from triage.artefact import load
 from triage.calibrate import Calibrator
@@ -28,8 +31,8 @@ def calibrator(slope: float = 1.0, offset: float = 0.0) -> Calibrator:
     return Calibrator(ends, slope * ends + offset)
 
 
-def head(weights: Floats, bias: Floats | None = None, offset: float = 0.0) -> Head:
-    weights = np.asarray(weights, np.float32)
+def head(rows: ArrayLike, bias: Floats | None = None, offset: float = 0.0) -> Head:
+    weights = np.asarray(rows, np.float32)
     names = NAMES[: len(weights)]
     bias = np.zeros(len(names), np.float32) if bias is None else bias
     return Head(names, weights, bias, (calibrator(offset=offset),) * len(names))
@@ -74,7 +77,7 @@ def test_log_odds_are_weighted_sums(vectors: Floats, weights: Floats, bias: Floa
     assert logits.shape == (3, 2)
     for row in range(3):
         for name in range(2):
-            naive = sum(float(v) * float(w) for v, w in zip(vectors[row], weights[name]))
+            naive = math.fsum(vectors[row].astype(float) * weights[name].astype(float))
             assert logits[row, name] == pytest.approx(naive + float(bias[name]), abs=1e-3)
 
 
@@ -117,9 +120,11 @@ def test_each_window_is_scored_by_itself_with_its_words() -> None:
     one, two = classifier(head([[1, 0], [0, 2]]), *windows).score(["a", "b", "c", "d"])
     assert (one.first_word, one.last_word, two.first_word, two.last_word) == (0, 3, 2, 4)
     assert list(one.scores) == list(NAMES[:2])
-    for scored, given in zip((one, two), windows, strict=True):
-        assert scored.scores["violence"] == pytest.approx(sigmoid(given.pooled[0]), abs=1e-6)
-        assert scored.scores["self_harm"] == pytest.approx(sigmoid(2 * given.pooled[1]), abs=1e-6)
+    for scored, from_window in zip((one, two), windows, strict=True):
+        assert scored.scores["violence"] == pytest.approx(sigmoid(from_window.pooled[0]), abs=1e-6)
+        assert scored.scores["self_harm"] == pytest.approx(
+            sigmoid(2 * from_window.pooled[1]), abs=1e-6
+        )
 
 
 @given(st.lists(VALUES, min_size=1, max_size=12))
@@ -149,7 +154,7 @@ def test_real_windows_cover_the_text(text_encoder: TextEncoder) -> None:
     scored = TextClassifier(text_encoder, head(weights)).score(words)
     assert scored[0].first_word == 0
     assert scored[-1].last_word == len(words)
-    for one, two in zip(scored, scored[1:]):
+    for one, two in itertools.pairwise(scored):
         assert one.first_word < two.first_word < one.last_word < two.last_word
     for one in scored:
         inside = range(one.first_word, one.last_word)

@@ -51,14 +51,14 @@ class Passed:
 
 def bad(samples: Path) -> Mapping[str, tuple[Recording, str]]:
     """Recordings that can't be scored, each with the slug of its error."""
-    flac = (samples / "scream.flac").read_bytes()
+    whole = (samples / "timer.wav").read_bytes()
     recordings = {
         "nothing": (Recording(""), "nothing-to-score"),
         "empty": (Recording("", b""), "nothing-to-score"),
         "no sound": (Recording("", b"I am a letter to platypus. " * 99), "unsupported-audio"),
         "gone": (Recording("", samples / "platypus.wav"), "unsupported-audio"),
         "folder": (Recording("", samples), "unsupported-audio"),
-        "cut off": (Recording("", flac[:2000]), "damaged-audio"),
+        "cut off": (Recording("", whole[:1000]), "damaged-audio"),
         "too long": (Recording("", transcript=TOO_LONG), "too-large"),
     }
     return {
@@ -201,10 +201,14 @@ def test_somebody_is_sent_to_who_says_that_they_are_in_danger(
     assert 0 <= best.span.start < best.span.end <= outcome.scores.seconds
 
 
-@pytest.mark.xfail(strict=True, reason="the model learnt from too few spoken lines; see its card")
-@pytest.mark.parametrize("name", ["threat", "collapse"])
-def test_what_the_model_is_known_to_miss(passed: Passed, name: str) -> None:
-    assert passed.of(name).decision.tier in {"E2", "E3", "E4"}
+@pytest.mark.xfail(strict=True, reason="it learnt from nearly no calls for an ambulance")
+def test_what_the_model_is_known_to_miss(passed: Passed) -> None:
+    assert passed.of("collapse").decision.tier in {"E2", "E3", "E4"}
+
+
+@pytest.mark.xfail(strict=True, reason="'kill the lights': it goes by the word")
+def test_what_the_model_is_known_to_see_where_nothing_is(passed: Passed) -> None:
+    assert passed.of("lights").decision.tier == "E0"
 
 
 # What stays --------------------------------------------------------------------------------

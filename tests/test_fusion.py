@@ -91,7 +91,8 @@ def test_no_input_takes_away_from_what_another_says(
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_a_stronger_sound_is_never_less(one: float, other: float) -> None:
     low, high = (
-        Fusion(("distress",), {"scream": {"distress": strength}}) for strength in sorted((one, other))
+        Fusion(("distress",), {"scream": {"distress": strength}})
+        for strength in sorted((one, other))
     )
     scores = [f.scores(f.evidence((), {"scream": 0.7}, ()))["distress"] for f in (low, high)]
     assert scores[0] <= scores[1]

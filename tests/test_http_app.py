@@ -196,8 +196,12 @@ def test_the_policy_is_described(client: TestClient, fake_triage: Any) -> None:
     told = client.get("/policy").json()
     assert told == about_policy(policy)
     assert (told["name"], told["digest"]) == (policy.name, policy.digest)
-    assert told["categories"]["violence"] == {"threshold": 0.5, "severity": 5}
-    assert told["tiers"]["E4"]["deadline"] == 300
+    violence = policy.categories["violence"]
+    assert told["categories"]["violence"] == {
+        "threshold": violence.threshold,
+        "severity": violence.severity,
+    }
+    assert told["tiers"]["E4"]["deadline"] == policy.tiers["E4"].deadline
     assert [rule["id"] for rule in told["rules"]] == [rule.id for rule in policy.rules]
     assert all(isinstance(action, str) for rule in told["rules"] for action in rule["actions"])
     assert told["fallbacks"]["stage_failed"]["actions"]

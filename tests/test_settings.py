@@ -76,7 +76,7 @@ def test_a_limit_of_nothing_is_refused(name: str, monkeypatch: pytest.MonkeyPatc
 def test_all_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIAGE_THREADS", "many")
     monkeypatch.setenv("TRIAGE_MAX_ITEMS", "few")
-    with pytest.raises(BadSetting, match="TRIAGE_MAX_ITEMS: .*; TRIAGE_THREADS: "):
+    with pytest.raises(BadSetting, match=r"TRIAGE_MAX_ITEMS: .*; TRIAGE_THREADS: "):
         settings()
 
 

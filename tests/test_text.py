@@ -74,7 +74,9 @@ def test_no_upper_case_and_no_punctuation(text: str) -> None:
         assert len(word) <= LONGEST_WORD
 
 
-@given(st.lists(SPOKEN.map(lambda word: word.strip("'"))), st.sampled_from([" ", ", ", "\n", "?! "]))
+@given(
+    st.lists(SPOKEN.map(lambda word: word.strip("'"))), st.sampled_from([" ", ", ", "\n", "?! "])
+)
 def test_what_stands_between_words_does_not_matter(words: list[str], between: str) -> None:
     assert spoken_words(between.join(words).upper()) == words
 
@@ -210,9 +212,7 @@ def test_a_text_is_read_alike_alone_and_in_any_company(
 @pytest.mark.models
 def test_threads_change_nothing(text_encoder: TextEncoder, model: Path) -> None:
     single = TextEncoder(model / "text", threads=1)
-    for one, other in zip(
-        single.windows([MANY])[0], text_encoder.windows([MANY])[0], strict=True
-    ):
+    for one, other in zip(single.windows([MANY])[0], text_encoder.windows([MANY])[0], strict=True):
         assert np.array_equal(one.vectors, other.vectors)
 
 

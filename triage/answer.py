@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 from triage.fusion import LEAST_CONTRIBUTION
@@ -151,5 +152,6 @@ def _moderation(result: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _rounded(values: Mapping[str, float]) -> dict[str, float]:
-    return {name: round(value, PLACES) for name, value in values.items()}
+def _rounded(values: Mapping[str, float]) -> dict[str, float | None]:
+    """JSON has no NaN: what is no number is null. The policy has sent it to a person by then."""
+    return {k: round(value, PLACES) if isfinite(value) else None for k, value in values.items()}

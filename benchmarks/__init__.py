@@ -1,0 +1,1 @@
+"""How fast Triage is, beside the pipeline that one would write in an afternoon: `make bench`."""
