@@ -197,39 +197,39 @@ def test_a_chunk_speaks_if_a_span_reaches_into_it(
             assert one.speaks is (longest > 0.1)
 
 
-def test_up_to_26_seconds_are_one_chunk() -> None:
-    assert len(chunks(waveform(silence(26)), ())) == 1
-    assert len(chunks(waveform(silence(26 + 1 / SAMPLE_RATE)), ())) == 2
+def test_up_to_18_seconds_are_one_chunk() -> None:
+    assert len(chunks(waveform(silence(18)), ())) == 1
+    assert len(chunks(waveform(silence(18 + 1 / SAMPLE_RATE)), ())) == 2
 
 
 def test_no_sliver_is_left_at_the_end() -> None:
-    sound = np.concatenate([noise(26), silence(0.3)])
-    _, last = chunks(waveform(sound), (Span(0, 25.8),))
+    sound = np.concatenate([noise(18), silence(0.3)])
+    _, last = chunks(waveform(sound), (Span(0, 17.8),))
     assert last.end - last.start >= SHORTEST_CHUNK
 
 
 def test_a_chunk_ends_in_the_longest_pause_of_its_last_8_seconds() -> None:
-    spans = (Span(0, 10), Span(14, 20), Span(20.5, 23), Span(24.5, 30))
-    first, second = chunks(waveform(noise(30)), spans)
-    assert 23 <= first.end / SAMPLE_RATE <= 24.5  # not 10 to 14, though that is longer
+    spans = (Span(0, 4), Span(8, 12), Span(12.5, 15), Span(16.5, 22))
+    first, second = chunks(waveform(noise(22)), spans)
+    assert 15 <= first.end / SAMPLE_RATE <= 16.5  # not 4 to 8, though that is longer
     assert first.speaks
     assert second.speaks
 
 
 def test_a_chunk_ends_where_the_pause_is_quietest() -> None:
     """A scream is a pause to the speech detector; it must not be cut in two."""
-    scream = np.concatenate([noise(20, -50), tone(3.5, 1_500), noise(0.2, -80), noise(6.3, -50)])
+    scream = np.concatenate([noise(12, -50), tone(3.5, 1_500), noise(0.2, -80), noise(6.3, -50)])
     first, second = chunks(waveform(scream), ())
-    assert first.end / SAMPLE_RATE == pytest.approx(23.6, abs=0.1)
+    assert first.end / SAMPLE_RATE == pytest.approx(15.6, abs=0.1)
     assert not first.speaks
     assert not second.speaks
 
 
 def test_without_a_pause_the_quietest_moment_will_do() -> None:
-    sound = noise(30)
-    sound[int(20.3 * SAMPLE_RATE) : int(20.4 * SAMPLE_RATE)] *= 0.1
-    first, _ = chunks(waveform(sound), (Span(0, 30),))
-    assert first.end / SAMPLE_RATE == pytest.approx(20.35, abs=0.026)
+    sound = noise(22)
+    sound[int(12.3 * SAMPLE_RATE) : int(12.4 * SAMPLE_RATE)] *= 0.1
+    first, _ = chunks(waveform(sound), (Span(0, 22),))
+    assert first.end / SAMPLE_RATE == pytest.approx(12.35, abs=0.026)
 
 
 # Windows ------------------------------------------------------------------------------------
