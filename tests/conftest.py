@@ -39,7 +39,8 @@ MANIFEST = Manifest.model_validate(
         "code": "0",
         "files": {"heads.safetensors": "0" * 64},
         "encoders": {
-            "text": {"name": "fake", "width": 8, "licence": "MIT", "files": {"a": "0" * 64}}
+            kind: {"name": "fake", "width": 8, "licence": "MIT", "files": {"a": "0" * 64}}
+            for kind in ("speech", "text")
         },
         "categories": ["violence", "distress"],
         "events": ["scream", "speech"],

@@ -100,7 +100,6 @@ def test_a_source_that_is_not_for_commerce_is_named(licence: str) -> None:
     assert "without counsel: source1, source3." in card
 
 
-@pytest.mark.xfail(strict=True, reason="only whole words between spaces and hyphens are looked at")
 @pytest.mark.parametrize(
     "licence", ["Non-commercial research only", "CC_BY_NC", "CC-BY-NC/ODbL-1.0", "(unknown)", ""]
 )

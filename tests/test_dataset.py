@@ -198,11 +198,11 @@ def test_a_group_is_on_the_side_that_its_rows_are_on(drawn: list[tuple[int, bool
 def test_an_item_scores_as_its_highest_row() -> None:
     line = Calibrator(np.array([-1.0, 1.0]), np.array([-1.0, 1.0]))
     head = Head(("x", "y"), np.eye(2, dtype=np.float32), np.zeros(2, np.float32), (line, line))
-    vectors = np.array([[1, -1], [-2, 3], [0, 0]], np.float32)
+    vectors = np.array([[1, -1], [-2, 3], [-4, 0]], np.float32)
     measured = Measured(
         vectors, np.array([0, 0, 1]), np.zeros((2, 2), np.float32), np.array(["a", "b"])
     )
-    expected = 1 / (1 + np.exp(-np.array([[1.0, 3.0], [0.0, 0.0]])))
+    expected = 1 / (1 + np.exp(-np.array([[1.0, 3.0], [-4.0, 0.0]])))
     assert measured.scores(head) == pytest.approx(expected)
 
 

@@ -187,7 +187,8 @@ def test_the_model_is_described(client: TestClient) -> None:
     told = client.get("/model").json()
     assert told["name"] == "triage-fake"
     assert told["categories"] == ["violence", "distress"]
-    assert told["encoders"] == {"text": {"name": "fake", "width": 8, "licence": "MIT"}}
+    fake = {"name": "fake", "width": 8, "licence": "MIT"}
+    assert told["encoders"] == {"speech": fake, "text": fake}
     assert {"events", "event_thresholds", "lineage", "metrics"} <= set(told)
 
 

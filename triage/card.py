@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from triage.artefact import Manifest, SourceNote
 
-_NOT_COMMERCIAL = ("nc", "unknown")
+# "CC-BY-NC-4.0", "Non-commercial", "unknown", and none at all.
+_BARRED = re.compile(r"(?<![a-z])nc(?![a-z])|non.?commercial|unknown|^\s*$", re.IGNORECASE)
 
 
 def model_card(manifest: Manifest) -> str:
@@ -84,15 +86,7 @@ def _interval(estimate: Mapping[str, float] | None) -> str:
 
 
 def _commercial(lineage: Iterable[SourceNote]) -> str:
-    barred = sorted(
-        {
-            note.source
-            for note in lineage
-            if any(
-                word in note.licence.lower().replace("-", " ").split() for word in _NOT_COMMERCIAL
-            )
-        }
-    )
+    barred = sorted({note.source for note in lineage if _BARRED.search(note.licence)})
     if not barred:
         return "No source bars commercial use or leaves its licence unstated."
     return (

@@ -100,7 +100,7 @@ def sound_features(
     blocks = []
     for start, block in _blocks(rows, SOUND_BLOCK):
         content = [sha256(_audio(row)) for row in block]
-        key = _key("sound", digest, str(seed), *content)
+        key = _key("sound", digest, str(seed), repr(limits), *content)
         kept = _kept(cache / key, partial(_listen, block, content, encoder, limits, seed))
         blocks.append(kept | {"clip": kept["clip"] + start, "failed": kept["failed"] + start})
         report("sound features", start + len(block), len(rows))

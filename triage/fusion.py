@@ -85,7 +85,7 @@ class Fusion:
             Segment(
                 stretch.start,
                 stretch.end,
-                self.scores(one for span, one in placed if span.overlaps(stretch)),
+                self.scores(one for span, one in placed if stretch.holds(span)),
             )
             for stretch in merged(span for span, _ in placed)
         )
@@ -100,7 +100,7 @@ def merged(spans: Iterable[Span]) -> list[Span]:
     """Overlapping spans as one, in order of time."""
     out: list[Span] = []
     for span in sorted(spans, key=lambda one: one.start):
-        if out and span.start < out[-1].end:
+        if out and (span.start < out[-1].end or span == out[-1]):
             out[-1] = Span(out[-1].start, max(out[-1].end, span.end))
         else:
             out.append(span)

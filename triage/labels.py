@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,7 +67,7 @@ def read_labels(file: Path) -> list[Labelled]:
             rows.append(row)
         except _Wrong as error:
             problems.append(f"line {number}, {error}")
-        except ValueError:
+        except (ValueError, RecursionError):
             problems.append(f"line {number} is not JSON")
     if problems or not rows:
         told = "; ".join(problems[:MOST_PROBLEMS]) or "no row"
@@ -95,7 +96,7 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
     try:
         with opened(file, "rt", encoding="utf-8") as stream:
             yield from ((n, line) for n, line in enumerate(stream, 1) if line.strip())
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise LabelsRefused(
             f"{file.name} can't be read to its end ({type(error).__name__}). It must be UTF-8 "
             "JSON lines, plain or gzip."
@@ -113,9 +114,9 @@ def _row(raw: Any, folder: Path) -> Labelled:
         raise _Wrong("split", f"is none of {', '.join(_KNOWN_SPLITS)}")
     return Labelled(
         id=_text(raw, "id"),
-        source=str(raw.get("source", "unknown")),
-        licence=str(raw.get("licence", "unknown")),
-        group=str(raw.get("group", raw["id"])),
+        source=_text(raw, "source", "unknown"),
+        licence=_text(raw, "licence", "unknown"),
+        group=_text(raw, "group", _text(raw, "id")),
         split=split,
         labels=_flags(raw, "labels"),
         events=_flags(raw, "events"),
@@ -124,8 +125,8 @@ def _row(raw: Any, folder: Path) -> Labelled:
     )
 
 
-def _text(raw: Mapping[str, Any], name: str) -> str:
-    value = raw.get(name)
+def _text(raw: Mapping[str, Any], name: str, default: str | None = None) -> str:
+    value = raw.get(name, default)
     if not isinstance(value, str) or not value:
         raise _Wrong(name, "is not a text")
     return value

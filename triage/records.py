@@ -66,6 +66,9 @@ class Span:
     start: float
     end: float
 
+    def holds(self, other: Span) -> bool:
+        return self.start <= other.start and other.end <= self.end
+
     def overlaps(self, other: Span) -> bool:
         return self.start < other.end and other.start < self.end
 

