@@ -154,9 +154,10 @@ def test_edges_lie_in_the_middle_of_what_is_shared_with_a_quiet_window(
 
 
 def test_windows_that_share_nothing_give_nothing_away() -> None:
-    spans = [Span(0, 2), Span(2, 4), Span(4, 6)]
-    (event,) = merge(spans, np.array([[0.0], [1.0], [0.0]]), ["siren"], {"siren": 0.5})
-    assert (event.start, event.end) == (2, 4)
+    for gap in (0, 1):
+        spans = [Span(start, start + 2) for start in (0, 2 + gap, 4 + 2 * gap)]
+        (event,) = merge(spans, np.array([[0.0], [1.0], [0.0]]), ["siren"], {"siren": 0.5})
+        assert (event.start, event.end) == (spans[1].start, spans[1].end)
 
 
 def test_an_event_without_a_threshold_is_never_merged() -> None:

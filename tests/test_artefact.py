@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from safetensors.numpy import load as tensors_from
 from safetensors.numpy import save as tensors_to
 
@@ -381,6 +382,12 @@ def test_a_manifest_that_contradicts_itself_is_refused(
     write: Write, change: Mapping[str, Any]
 ) -> None:
     refused(write(lambda raw: raw.update(change)), "doesn't hold together")
+
+
+def test_a_bad_field_in_code_is_not_told_either() -> None:
+    with pytest.raises(ValidationError, match="categories") as caught:
+        Manifest.model_validate({"categories": "canary"})
+    assert "canary" not in str(caught.value)
 
 
 # The one that ships -------------------------------------------------------------------------

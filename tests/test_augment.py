@@ -12,6 +12,8 @@ from triage.augment import (
     CLIP_SHARE,
     LEAD_SECONDS,
     LEAD_SHARE,
+    NOISE_SHARE,
+    NOISE_SNR_DB,
     PEAK_DB,
     vary,
 )
@@ -106,8 +108,42 @@ def test_some_are_clipped(many: list[tuple[Floats, int]]) -> None:
     assert 0.02 < clipped < CLIP_SHARE * highest + 0.05
 
 
-def test_some_lose_their_highs_and_some_gain_noise(many: list[tuple[Floats, int]]) -> None:
+def test_some_lose_their_highs(many: list[tuple[Floats, int]]) -> None:
     shares = np.array([high_share(sound[lead:]) for sound, lead in many])
-    plain = high_share(sweep())
-    assert 0.15 < np.mean(shares < plain / 3) < 0.5
-    assert 0.1 < np.mean(shares > plain * 3) < 0.4
+    assert 0.15 < np.mean(shares < high_share(sweep()) / 3) < 0.5
+
+
+@pytest.fixture(scope="module")
+def noises() -> list[tuple[Floats, Floats]]:
+    """Of many varied tones that weren't clipped: the tone as it was varied, and all else."""
+    rng = np.random.default_rng(0)
+    time = np.arange(SAMPLE_RATE // 2) / SAMPLE_RATE
+    waves = np.stack([np.sin(2000 * np.pi * time), np.cos(2000 * np.pi * time)], axis=1)
+    found = []
+    for _ in range(MANY):
+        varied, lead = vary(waves[:, 0].astype(np.float32), rng)
+        if np.count_nonzero(np.abs(varied) == 1) > 2:
+            continue
+        settled = slice(SAMPLE_RATE // 20, None)  # behind the low pass's first response
+        sound = varied[lead:][settled]
+        tone = waves[settled] @ np.linalg.lstsq(waves[settled], sound, rcond=None)[0]
+        found.append((tone, sound - tone))
+    return found
+
+
+def test_about_half_have_noise_of_no_more_than_the_sound(
+    noises: list[tuple[Floats, Floats]],
+) -> None:
+    levels = np.array([20 * np.log10(tone.std() / rest.std()) for tone, rest in noises])
+    noisy = levels[levels < 45]
+    assert len(noisy) / len(levels) == pytest.approx(NOISE_SHARE, abs=0.1)
+    assert NOISE_SNR_DB[0] - 2 < noisy.min() < NOISE_SNR_DB[0] + 5
+    assert NOISE_SNR_DB[1] - 5 < noisy.max() < NOISE_SNR_DB[1] + 2
+
+
+def test_half_of_the_noise_is_deep(noises: list[tuple[Floats, Floats]]) -> None:
+    noise = [rest for tone, rest in noises if tone.std() < 100 * rest.std()]
+    power = [np.abs(np.fft.rfft(rest)) ** 2 for rest in noise]
+    under_500_hz = np.array([one[: len(one) // 16].sum() / one.sum() for one in power])
+    assert np.mean(under_500_hz > 0.6) == pytest.approx(0.5, abs=0.12)
+    assert np.mean(under_500_hz < 0.12) == pytest.approx(0.5, abs=0.12)

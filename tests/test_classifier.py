@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import ArrayLike
@@ -128,15 +128,16 @@ def test_each_window_is_scored_by_itself_with_its_words() -> None:
 
 
 @given(st.lists(VALUES, min_size=1, max_size=12))
+@example([1.0, 0.0, -1.0])
 def test_what_carried_a_score_is_its_largest_positive_shares(values: list[float]) -> None:
     given = window(values, first=5)
-    weights = np.array([1, 0.5], np.float32)
-    (scored,) = classifier(head(weights[None]), given).score(["w"] * 20)
-    shares = given.shares(weights)
-    carried = scored.carried["violence"]
-    wanted = sorted((share for share in shares.values() if share > 0), reverse=True)[:CARRIED]
-    assert [share for _, share in carried] == wanted
-    assert all(shares[word] == share for word, share in carried)
+    weights = np.array([[1, 0], [-1, 0]], np.float32)
+    (scored,) = classifier(head(weights), given).score(["w"] * 20)
+    for name, row in zip(NAMES[:2], weights, strict=True):
+        shares = given.shares(row)
+        positive = sorted((share for share in shares.values() if share > 0), reverse=True)
+        assert [share for _, share in scored.carried[name]] == positive[:CARRIED]
+        assert all(shares[word] == share for word, share in scored.carried[name])
 
 
 @pytest.mark.parametrize(("above", "asked"), [(1e-4, True), (-1e-4, False)])

@@ -331,7 +331,10 @@ def small_model(tmp_path: Path) -> Path:
         created="2026-01-01T00:00:00+00:00",
         code="0.1.0",
         files={"heads.safetensors": sha256(folder / "heads.safetensors")},
-        encoders={"text": EncoderNote(name="tiny", width=12, licence="MIT", files={})},
+        encoders={
+            kind: EncoderNote(name="tiny", width=12, licence="MIT", files={})
+            for kind in ("speech", "text")
+        },
         categories=("distress",),
         events=("scream",),
         event_thresholds={"scream": 0.5},

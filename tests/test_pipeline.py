@@ -300,7 +300,7 @@ def test_an_event_behind_a_cut_has_its_time_in_the_recording(triage: Triage, sam
     scores = triage.score(Recording("a", placed(crying, 40, seconds=60)))
     loudest = max(scores.events, key=lambda event: event.score)
     assert loudest.event == "baby_cry"
-    assert 38 <= loudest.start <= 42
+    assert 36 <= loudest.start <= 42  # frames know what is near, so it may begin too early
     assert 42 <= loudest.end <= 48
 
 

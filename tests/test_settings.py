@@ -93,6 +93,12 @@ def test_a_name_that_is_no_setting_is_refused() -> None:
         Settings(max_byte=1)  # type: ignore[call-arg]
 
 
+def test_a_bad_value_in_code_is_not_told_either() -> None:
+    with pytest.raises(ValidationError, match="threads") as refused:
+        Settings(threads="canary")
+    assert "canary" not in str(refused.value)
+
+
 def test_settings_do_not_change_once_read(monkeypatch: pytest.MonkeyPatch) -> None:
     first = settings()
     monkeypatch.setenv("TRIAGE_MAX_ITEMS", "7")

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from onnxruntime import InferenceSession
+from tokenizers import Tokenizer
 
 from triage.records import Floats
 from triage.text import LONGEST_WORD, WINDOW, TextEncoder, TokenWindow, spoken_words
@@ -35,6 +37,7 @@ MANY = tuple(f"word{number}" for number in range(300))
         ("well-known snake_case", ["well", "known", "snake", "case"]),
         ("\uff28\uff25\uff2c\uff30 \u2460", ["help", "1"]),
         ("cafe\u0301", ["caf\u00e9"]),
+        ("STRASSE Stra\u00dfe", ["strasse", "stra\u00dfe"]),
         ("9:30 a.m.", ["9", "30", "a", "m"]),
         ("\ud800 ?! ''' \u200b", []),
         ("", []),
@@ -194,6 +197,7 @@ def test_no_more_windows_than_it_takes(
 @pytest.mark.models
 @with_encoder
 @given(texts=st.lists(st.lists(SPOKEN, max_size=30), min_size=2, max_size=4))
+@example(texts=[["stop"], ["run"], ["water"], ["they"], ["sing"]])
 def test_a_text_is_read_alike_alone_and_in_any_company(
     text_encoder: TextEncoder, texts: list[list[str]]
 ) -> None:
@@ -206,6 +210,20 @@ def test_a_text_is_read_alike_alone_and_in_any_company(
             assert np.array_equal(one.words, other.words)
         first = alone[0].pooled if words else np.zeros(text_encoder.width, np.float32)
         assert np.array_equal(pooled[row], first)
+
+
+@pytest.mark.models
+def test_a_window_is_framed_as_the_tokenizer_frames_a_sentence(
+    text_encoder: TextEncoder, model: Path
+) -> None:
+    words = spoken_words("They don't answer the telephone any longer")
+    tokenizer = Tokenizer.from_file(str(model / "text" / "tokenizer.json"))
+    tokenizer.no_padding()
+    ids = np.array([tokenizer.encode(words, is_pretokenized=True).ids])
+    session = InferenceSession(model / "text" / "encoder.onnx")
+    feed = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+    ((window,),) = text_encoder.windows([words])
+    assert window.vectors == pytest.approx(session.run(None, feed)[0][0], abs=1e-5)
 
 
 @pytest.mark.models

@@ -32,6 +32,7 @@ FORMAT = 1
 MANIFEST, HEADS = "manifest.json", "heads.safetensors"
 ENCODER, TOKENIZER = "text/encoder.onnx", "text/tokenizer.json"
 FILES = frozenset({HEADS, ENCODER, TOKENIZER})
+NAME = r"[a-z0-9][a-z0-9.\-]{0,63}"  # of a model
 LARGEST_MANIFEST = 4 * 2**20  # bytes
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -79,7 +80,7 @@ class Manifest(_Part):
     """
 
     format: int
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.\-]{0,63}$")
+    name: str = Field(pattern=f"^{NAME}$")
     created: str
     code: str
     files: Mapping[str, str]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from triage.artefact import (
     FORMAT,
     HEADS,
     MANIFEST,
+    NAME,
     TOKENIZER,
     EncoderNote,
     Manifest,
@@ -40,7 +42,7 @@ from triage.dataset import (
     trainable,
 )
 from triage.encoder import SpeechEncoder
-from triage.errors import LabelsRefused
+from triage.errors import BadSetting, LabelsRefused
 from triage.features import Report, SoundFeatures, sound_features, text_features
 from triage.fit import Rows, fit_head
 from triage.labels import Labelled, label_matrix, read_labels
@@ -110,14 +112,18 @@ def train(plan: Plan, settings: Settings, report: Report) -> Manifest:
         report: Told of the progress: stage, done, of how many.
 
     Raises:
+        BadSetting: The plan's name can't be a model's.
         LabelsRefused: The rows can't be read or hold too little.
         WeightsNotFound: An encoder's weights are missing.
     """
+    if not re.fullmatch(NAME, plan.name):
+        raise BadSetting(f"A model's name must match {NAME}. Choose another with --name.")
     texts = permitted(read_labels(plan.text), plan.exclude_licences, "text")
     clips = permitted(read_labels(plan.audio), plan.exclude_licences, "audio")
     plan.out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=plan.out.parent, prefix=".training-") as draft_name:
-        draft = Path(draft_name)
+    with tempfile.TemporaryDirectory(dir=plan.out.parent, prefix=".training-") as folder:
+        draft = Path(folder) / "model"
+        draft.mkdir()
         text_note = _text_encoder(plan, settings, draft)
         encoder = TextEncoder(draft / "text", settings.cores)
         digest = text_note.files[ENCODER]
@@ -252,9 +258,14 @@ def _training(
 
 
 def _put(draft: Path, out: Path) -> None:
-    """Puts the finished model in its place; the old one stands until the new one is whole."""
+    """Puts the finished model in its place by renaming; if that fails, the old one stands."""
     old = out.with_name(f".{out.name}.old-{os.getpid()}")
     if out.exists():
         out.rename(old)
-    shutil.copytree(draft, out)
+    try:
+        draft.rename(out)
+    except OSError:
+        if old.exists():
+            old.rename(out)
+        raise
     shutil.rmtree(old, ignore_errors=True)

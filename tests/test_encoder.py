@@ -1,0 +1,109 @@
+"""The real encoder: how many frames, where they stand, and that no chunk depends on another."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from triage.encoder import (
+    FRAME_RATE,
+    LONGEST_CHUNK,
+    PADDING,
+    SAMPLES_PER_FRAME,
+    SpeechEncoder,
+)
+from triage.records import SAMPLE_RATE, Floats
+from triage.weights import WHISPER_TINY_EN, resolve
+
+pytestmark = pytest.mark.models
+
+WIDTH = 384  # of Whisper tiny
+BURST = 2.0, 2.3  # s
+
+
+@pytest.fixture(scope="module")
+def encoder() -> SpeechEncoder:
+    return SpeechEncoder(resolve(WHISPER_TINY_EN), threads=2)
+
+
+def noise(seconds: float, seed: int = 0, level: float = 0.01) -> Floats:
+    count = round(seconds * SAMPLE_RATE)
+    return np.random.default_rng(seed).normal(0, level, count).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("samples", "frames"),
+    [
+        (0, 1),
+        (1, 1),
+        (SAMPLES_PER_FRAME, 1),
+        (SAMPLES_PER_FRAME + 1, 2),
+        (SAMPLE_RATE, FRAME_RATE),
+        (LONGEST_CHUNK * SAMPLE_RATE, LONGEST_CHUNK * FRAME_RATE),
+    ],
+)
+def test_a_frame_for_each_20_ms_begun(encoder: SpeechEncoder, samples: int, frames: int) -> None:
+    encoded = encoder.encode(noise(2 * LONGEST_CHUNK)[:samples])
+    assert encoded.frames.shape == (frames, WIDTH) == (frames, encoder.width)
+    assert encoded.frames.dtype == np.float32
+    assert np.isfinite(encoded.frames).all()
+
+
+def test_the_padding_is_the_decoders_and_not_among_the_frames(encoder: SpeechEncoder) -> None:
+    encoded = encoder.encode(noise(3))
+    whole = np.array(encoded.output)
+    assert whole.shape == (1, (3 + PADDING) * FRAME_RATE, WIDTH)
+    assert np.array_equal(whole[0, : 3 * FRAME_RATE], encoded.frames)
+
+
+def test_a_frame_stands_where_its_sound_is(encoder: SpeechEncoder) -> None:
+    quiet = noise(5)
+    time = np.arange(len(quiet)) / SAMPLE_RATE
+    beep = 0.5 * np.sin(2 * np.pi * 1000 * time) * ((time >= BURST[0]) & (time < BURST[1]))
+    change = encoder.encode(quiet + beep.astype(np.float32)).frames - encoder.encode(quiet).frames
+    moved = np.linalg.norm(change, axis=1)
+    first, last = (round(edge * FRAME_RATE) for edge in BURST)
+    assert first - 2 <= moved.argmax() <= last + 2
+    assert moved[first:last].mean() > 2 * np.delete(moved, np.s_[first:last]).mean()
+
+
+def test_the_same_sound_gives_the_same_frames_whatever_came_between(encoder: SpeechEncoder) -> None:
+    before = encoder.encode(noise(2)).frames
+    encoder.encode(noise(7, seed=1, level=0.5))
+    assert np.array_equal(encoder.encode(noise(2)).frames, before)
+
+
+def test_chunks_side_by_side_give_what_each_gives_alone(encoder: SpeechEncoder) -> None:
+    chunks = [noise(1 + seed, seed) for seed in range(4)]
+    alone = [encoder.encode(chunk).frames for chunk in chunks]
+    with ThreadPoolExecutor(4) as pool:
+        together = [encoded.frames for encoded in pool.map(encoder.encode, chunks)]
+    for one, other in zip(alone, together, strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_samples_are_only_read(encoder: SpeechEncoder) -> None:
+    samples = noise(1)
+    samples.flags.writeable = False  # as those of a decoded recording are
+    encoder.encode(samples)
+
+
+def test_frames_outlive_the_encoders_output(encoder: SpeechEncoder) -> None:
+    encoded = encoder.encode(noise(1))
+    assert encoded.frames.base is None or isinstance(encoded.frames.base, np.ndarray)
+    frames = encoded.frames
+    kept = frames.copy()
+    del encoded
+    encoder.encode(noise(1, seed=1))
+    assert np.array_equal(frames, kept)
+
+
+def test_a_chunk_that_is_too_long_is_refused(encoder: SpeechEncoder) -> None:
+    with pytest.raises(ValueError, match="416001 samples, at most 416000"):
+        encoder.encode(np.zeros(LONGEST_CHUNK * SAMPLE_RATE + 1, np.float32))
+
+
+def test_nothing_of_the_recording_is_in_the_repr(encoder: SpeechEncoder) -> None:
+    assert repr(encoder.encode(noise(1))) == "Encoded()"

@@ -1,0 +1,249 @@
+"""The real transcriber on the samples; and what must not be believed, planted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from triage.audio import Limits, decode
+from triage.encoder import Encoded, SpeechEncoder
+from triage.records import SAMPLE_RATE, Floats, Span, Waveform
+from triage.segment import speech_spans
+from triage.text import spoken_words
+from triage.transcribe import (
+    LEAST_LOG_PROBABILITY,
+    LEAST_TOKENS,
+    MOST_COMPRESSION,
+    SLACK,
+    TOKENS_PER_SECOND,
+    Heard,
+    Transcriber,
+)
+from triage.weights import WHISPER_TINY_EN, resolve
+
+pytestmark = pytest.mark.models
+
+LIMITS = Limits(10**6, 60, 2)
+EVERYWHERE = (Span(0.0, 60.0),)
+SURE = -0.1  # mean log-probability of a token
+# Not all the words: on another processor, 8 bits round another way.
+SAID = {
+    "timer.wav": {"set", "timer", "minutes"},
+    "lights.m4a": {"lights", "kitchen"},
+    "clipped.flac": {"music", "down", "loud"},
+    "collapse.wav": {"call", "ambulance", "father", "breathing"},
+    "threat.mp3": {"where", "live", "kill", "you"},
+}
+NOT_SAID = ["siren.webm", "smoke-alarm.m4a", "music.m4a", "noise.wav", "scream.flac", "shots.wav"]
+
+
+@pytest.fixture(scope="module")
+def encoder() -> SpeechEncoder:
+    return SpeechEncoder(resolve(WHISPER_TINY_EN), threads=2)
+
+
+@pytest.fixture(scope="module")
+def transcriber(encoder: SpeechEncoder) -> Transcriber:
+    return Transcriber(encoder)
+
+
+@pytest.fixture
+def timer(samples: Path) -> Waveform:
+    return decode(samples / "timer.wav", LIMITS)
+
+
+class Planted:
+    """A decoder that writes what it is told to; all else is the real model's.
+
+    Args:
+        model: The real one.
+        tokens: What it writes, as far as it is let.
+        log_probability: How sure it says it is of each token.
+    """
+
+    def __init__(self, model: Any, tokens: Sequence[int], log_probability: float) -> None:
+        self._model = model
+        self._tokens = tokens
+        self._log_probability = log_probability
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def generate(
+        self, _: object, prompts: Sequence[Sequence[int]], *, max_length: int, **__: object
+    ) -> list[SimpleNamespace]:
+        tokens = list(self._tokens[: max_length - len(prompts[0])])
+        return [SimpleNamespace(sequences_ids=[tokens], scores=[self._log_probability])]
+
+
+Plant = Callable[..., Heard]
+
+
+@pytest.fixture
+def plant(
+    encoder: SpeechEncoder, transcriber: Transcriber, monkeypatch: pytest.MonkeyPatch
+) -> Plant:
+    """Has a text written over some seconds of sound."""
+
+    def planted(
+        text: str,
+        seconds: float = 10.0,
+        log_probability: float = SURE,
+        speech: Sequence[Span] = EVERYWHERE,
+    ) -> Heard:
+        encoded = encoder.encode(noise(seconds))
+        tokens = encoder.whisper.hf_tokenizer.encode(" " + text, add_special_tokens=False).ids
+        monkeypatch.setattr(
+            encoder.whisper, "model", Planted(encoder.whisper.model, tokens, log_probability)
+        )
+        return transcriber.transcribe(encoded, 0.0, speech)
+
+    return planted
+
+
+def noise(seconds: float) -> Floats:
+    count = round(seconds * SAMPLE_RATE)
+    return np.random.default_rng(0).normal(0, 0.01, count).astype(np.float32)
+
+
+# What is said --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_it_writes_what_is_said(
+    encoder: SpeechEncoder, transcriber: Transcriber, samples: Path, name: str
+) -> None:
+    waveform = decode(samples / name, LIMITS)
+    encoded = encoder.encode(waveform.samples)
+    heard = transcriber.transcribe(encoded, 0.0, speech_spans(waveform))
+    words = {part for word in heard.words for part in spoken_words(word.text)}
+    assert SAID[name] <= words
+    assert heard.reliable
+
+
+def test_the_same_chunk_gives_the_same_words(
+    encoder: SpeechEncoder, transcriber: Transcriber, timer: Waveform
+) -> None:
+    encoded = encoder.encode(timer.samples)
+    first = transcriber.transcribe(encoded, 0.0, EVERYWHERE)
+    transcriber.transcribe(encoder.encode(noise(3)), 0.0, EVERYWHERE)
+    assert transcriber.transcribe(encoded, 0.0, EVERYWHERE) == first
+
+
+def test_words_stand_in_order_where_somebody_speaks(
+    encoder: SpeechEncoder, transcriber: Transcriber, timer: Waveform
+) -> None:
+    (speech,) = speech_spans(timer)
+    words = transcriber.transcribe(encoder.encode(timer.samples), 0.0, [speech]).words
+    edges = [edge for word in words for edge in (word.start, word.end)]
+    assert edges == sorted(edges)
+    assert speech.start - SLACK <= edges[0] < edges[-1] <= speech.end + SLACK
+    assert edges[-1] - edges[0] > 0.7 * (speech.end - speech.start)
+    assert all(0 < word.probability <= 1 for word in words)
+    assert [word.text for word in words] == [word.text.strip() for word in words]
+
+
+def test_times_are_those_of_the_recording_and_not_of_the_chunk(
+    encoder: SpeechEncoder, transcriber: Transcriber, timer: Waveform
+) -> None:
+    encoded = encoder.encode(timer.samples)
+    first = transcriber.transcribe(encoded, 0.0, EVERYWHERE).words
+    later = transcriber.transcribe(encoded, 7.5, EVERYWHERE).words
+    assert [word.text for word in later] == [word.text for word in first]
+    assert [word.start for word in later] == pytest.approx([7.5 + word.start for word in first])
+    assert [word.end for word in later] == pytest.approx([7.5 + word.end for word in first])
+
+
+def test_a_chunk_cut_within_a_word_ends_its_words_with_it(
+    encoder: SpeechEncoder, transcriber: Transcriber, timer: Waveform
+) -> None:
+    seconds = 1.5
+    encoded = encoder.encode(timer.samples[: round(seconds * SAMPLE_RATE)])
+    words = transcriber.transcribe(encoded, 0.0, EVERYWHERE).words
+    assert words
+    assert max(word.end for word in words) <= seconds
+
+
+# What isn't ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NOT_SAID)
+def test_what_is_invented_over_a_sound_is_not_reliable(
+    encoder: SpeechEncoder, transcriber: Transcriber, samples: Path, name: str
+) -> None:
+    encoded = encoder.encode(decode(samples / name, LIMITS).samples)
+    assert not transcriber.transcribe(encoded, 0.0, EVERYWHERE).reliable
+
+
+@pytest.mark.parametrize("name", [*NOT_SAID, "silence.wav", "timer.wav"])
+def test_there_are_no_words_where_nobody_speaks(
+    encoder: SpeechEncoder, transcriber: Transcriber, samples: Path, name: str
+) -> None:
+    encoded = encoder.encode(decode(samples / name, LIMITS).samples)
+    heard = transcriber.transcribe(encoded, 0.0, speech=())
+    assert heard.words == ()
+    assert not heard.reliable
+
+
+def test_words_outside_of_speech_are_dropped(
+    encoder: SpeechEncoder, transcriber: Transcriber, timer: Waveform
+) -> None:
+    encoded = encoder.encode(timer.samples)
+    every = transcriber.transcribe(encoded, 0.0, EVERYWHERE).words
+    last = transcriber.transcribe(encoded, 0.0, [Span(every[-1].end - 0.1, 60.0)]).words
+    assert 0 < len(last) < len(every)
+    assert last == every[-len(last) :]
+
+
+# What must not be believed, planted -----------------------------------------------------------
+
+PLAIN = "please turn the music down in the kitchen and set a timer for ten minutes"
+
+
+def test_a_plain_sentence_is_believed(plant: Plant) -> None:
+    heard = plant(PLAIN)
+    assert heard.reliable
+    assert [word.text for word in heard.words] == PLAIN.split()
+
+
+def test_a_loop_is_not(plant: Plant) -> None:
+    heard = plant("thank you for watching " * 8)
+    assert heard.compression > MOST_COMPRESSION
+    assert not heard.reliable
+
+
+def test_nor_is_a_guess(plant: Plant) -> None:
+    heard = plant(PLAIN, log_probability=LEAST_LOG_PROBABILITY - 0.1)
+    assert heard.log_probability == pytest.approx(LEAST_LOG_PROBABILITY - 0.1, abs=0.1)
+    assert not heard.reliable
+
+
+def test_nor_is_what_had_to_be_cut_off(plant: Plant) -> None:
+    seconds = 1.0
+    most = LEAST_TOKENS + int(TOKENS_PER_SECOND * seconds)
+    numbers = "one two three four five six seven eight nine ten eleven twelve thirteen".split()
+    assert plant(" ".join(numbers[: most // 4]), seconds).reliable
+    heard = plant(" ".join(f"{a} {b}" for a in numbers for b in numbers), seconds)
+    assert heard.compression <= MOST_COMPRESSION
+    assert not heard.reliable
+
+
+def test_nor_is_what_lies_mostly_outside_of_speech(plant: Plant) -> None:
+    words = plant(PLAIN).words
+    early, late = words[len(words) // 2 - 4].end, words[len(words) // 2 + 4].end
+    assert plant(PLAIN, speech=[Span(0.0, late)]).reliable
+    assert not plant(PLAIN, speech=[Span(0.0, early)]).reliable
+
+
+def test_nothing_said_is_nothing_reliable_or_not(plant: Plant) -> None:
+    heard = plant("")
+    assert heard.words == ()
+
+
+def test_no_word_is_in_the_repr(plant: Plant) -> None:
+    assert "music" not in repr(plant(PLAIN))
