@@ -1,39 +1,160 @@
-"""Triage as a worker: each stage alone, and the whole guarded way."""
+"""Triage as a worker: each stage alone, the sounds alone, and the whole guarded way."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from benchmarks.protocol import Job, work
+from benchmarks.recordings import LIMITS
 from triage.acoustic import pool
+from triage.artefact import load
 from triage.audio import decode
-from triage.encoder import SpeechEncoder
+from triage.encoder import Encoded, SpeechEncoder
+from triage.pipeline import Triage
+from triage.policy.model import load_policy
 from triage.process import Processor
-from triage.records import SAMPLE_RATE, Outcome, Recording, Waveform
-from triage.segment import Chunk, chunks, signal_flags, speech_spans, windows
+from triage.records import SAMPLE_RATE, Floats, Outcome, Recording, Span, Waveform
+from triage.safeguards.audit import AuditLog
+from triage.safeguards.pseudonym import Pseudonymiser
+from triage.segment import chunks, signal_flags, speech_spans, windows
 from triage.settings import Settings
 from triage.transcribe import Transcriber
 from triage.weights import WHISPER_TINY_EN, resolve
 
-WAY = "bench"
+KEY = b"pseudonyms of recordings that are nobody's"
+NO_WORDS = ""  # as the caller's transcript: nothing is transcribed, and there is nothing to read
 
 
-class Tasks:
-    """What can be timed.
+class Ours:
+    """Triage's parts, and the tasks that are timed.
 
     Args:
-        processor: The guarded way.
-        speech: The encoder.
-        threads: How many texts are scored side by side.
+        settings: Name model, policy and threads.
+        state: Folder for the audit file.
     """
 
-    def __init__(self, processor: Processor, speech: SpeechEncoder, threads: int) -> None:
-        self._processor = processor
-        self._speech = speech
-        self._transcriber = Transcriber(speech)
-        self._threads = threads
-"""
+    def __init__(self, settings: Settings, state: Path) -> None:
+        self._speech = SpeechEncoder(resolve(WHISPER_TINY_EN, settings.whisper), settings.threads)
+        self._transcriber = Transcriber(self._speech)
+        self._triage = Triage(
+            load(settings.model),
+            load_policy(settings.policy),
+            self._speech,
+            LIMITS,
+            max_characters=settings.max_characters,
+            threads=settings.cores,
+        )
+        self._processor = Processor(
+            self._triage,
+            Pseudonymiser(KEY),
+            AuditLog(state / "audit.jsonl"),
+            workers=settings.cores,
+        )
+
+    def tasks(self) -> Mapping[str, Callable[..., Job]]:
+        """The tasks by name. Each takes a `file`, but for `texts`."""
+        return {
+            "decode": self._decode,
+            "segment": self._segment,
+            "encode": self._encode,
+            "transcribe": self._transcribe,
+            "events": self._events,
+            "whole": self._whole,
+            "texts": self._texts,
+            "tokens": self._tokens,
+        }
+
+    def _decode(self, file: str) -> Job:
+        return lambda: decode(Path(file), LIMITS).seconds
+
+    def _segment(self, file: str) -> Job:
+        """Voice activity, the signal's flags, and where to cut."""
+        waveform = _waveform(file)
+        return lambda: (signal_flags(waveform), len(chunks(waveform, speech_spans(waveform))))
+
+    def _encode(self, file: str) -> Job:
+        """The encoder, and its frames pooled over windows."""
+        parts = [samples for _, samples, _ in _parts(_waveform(file))]
+
+        def job() -> int:
+            return sum(
+                len(pool(self._speech.encode(part).frames, windows(len(part) / SAMPLE_RATE)))
+                for part in parts
+            )
+
+        return job
+
+    def _transcribe(self, file: str) -> Job:
+        """The decoder and the alignment of words, over what is encoded already."""
+        heard = self._encoded(_waveform(file))
+
+        def job() -> int:
+            said = [self._transcriber.transcribe(*chunk) for chunk in heard]
+            return sum(len(one.words) for one in said)
+
+        return job
+
+    def _events(self, file: str) -> Job:
+        """From the file to events, categories and flags, but no words."""
+        recording = Recording("events", Path(file), NO_WORDS)
+        return lambda: len(self._triage.score(recording).events)
+
+    def _whole(self, file: str) -> Job:
+        """From the file to the answer: sound, words, decision, audit."""
+        return self._processed([Recording("whole", Path(file))])
+
+    def _texts(self, texts: Sequence[str]) -> Job:
+        """Texts to answers, through decision and audit."""
+        return self._processed([Recording(f"text {n}", None, text) for n, text in enumerate(texts)])
+
+    def _tokens(self, file: str) -> Job:
+        """How many tokens the transcript has."""
+        recording = Recording("tokens", Path(file))
+
+        def job() -> int:
+            transcript = self._triage.score(recording).transcript
+            text = "" if transcript is None else transcript.text
+            coded = self._speech.whisper.hf_tokenizer.encode(text, add_special_tokens=False)
+            return len(coded.ids)
+
+        return job
+
+    def _processed(self, recordings: Sequence[Recording]) -> Job:
+        def job() -> int:
+            answers = self._processor.process(recordings, "batch")
+            whole = [one for one in answers if isinstance(one, Outcome) and not one.scores.failures]
+            if len(whole) < len(answers):
+                raise RuntimeError(f"{len(answers) - len(whole)} of {len(answers)} were not scored")
+            return len(whole)
+
+        return job
+
+    def _encoded(self, waveform: Waveform) -> list[tuple[Encoded, float, tuple[Span, ...]]]:
+        spans = speech_spans(waveform)
+        return [
+            (self._speech.encode(samples), start, spans)
+            for start, samples, speaks in _parts(waveform)
+            if speaks
+        ]
+
+
+def _waveform(file: str) -> Waveform:
+    return decode(Path(file), LIMITS)
+
+
+def _parts(waveform: Waveform) -> Iterator[tuple[float, Floats, bool]]:
+    """Where each chunk starts in seconds, its samples, and whether somebody speaks in it."""
+    for chunk in chunks(waveform, speech_spans(waveform)):
+        samples = waveform.samples[chunk.start : chunk.end]
+        yield chunk.start / SAMPLE_RATE, samples, chunk.speaks
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as state:
+        work(lambda threads: Ours(Settings(threads=threads), Path(state)).tasks())
+
+
+if __name__ == "__main__":
+    main()

@@ -54,7 +54,8 @@ class Worker(AbstractContextManager["Worker"]):
         Raises:
             RuntimeError: The worker has ended.
         """
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         print(json.dumps({"task": task, "given": given}), file=self._process.stdin, flush=True)
         line = self._process.stdout.readline()
         if not line:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import wave
 from functools import lru_cache
 from pathlib import Path
 
@@ -25,43 +26,36 @@ SPEECH = (
 )
 PAUSE = 0.4  # s between two of them
 LIMITS = Limits(max_bytes=2**30, max_seconds=3600, max_channels=8)
-CODECS = {".wav": "pcm_s16le", ".ogg": "libopus"}
-VOCABULARY = (
+SENTENCES = (
     "please turn the music down in kitchen and set timer for ten minutes what is weather like "
     "tomorrow morning call my sister when i get home remind me to buy bread"
-).split()
+)
 
 
-def write(folder: Path, seconds: float, suffix: str = ".wav") -> Path:
-    """Speech of a given length in a file: the samples one after another, from the start again.
+def write(folder: Path, seconds: float) -> Path:
+    """Speech of a given length, as WAV of 16 bit at 16 kHz.
+
+    The samples that are spoken, one after another, from the start again until it is long enough.
 
     Args:
         folder: Where to write.
         seconds: How long it is to be.
-        suffix: ".wav" (16 bit, 16 kHz) or ".ogg" (Opus).
     """
-    import av
-
-    file = folder / f"{seconds:g}s{suffix}"
+    file = folder / f"{seconds:g}s.wav"
     samples = np.resize(_tape(), round(seconds * SAMPLE_RATE))
-    with av.open(file, "w") as container:
-        stream = container.add_stream(CODECS[suffix], rate=SAMPLE_RATE, layout="mono")
-        frame = av.AudioFrame.from_ndarray(
-            (samples[None] * np.iinfo(np.int16).max).astype(np.int16), format="s16", layout="mono"
-        )
-        frame.sample_rate = SAMPLE_RATE
-        for source in (frame, None):
-            container.mux(stream.encode(source))
+    with wave.open(str(file), "wb") as out:
+        out.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
+        out.writeframes((samples * np.iinfo(np.int16).max).astype("<i2").tobytes())
     return file
 
 
-def utterances(count: int, words: int = 14, seed: int = 0) -> list[str]:
-    """Texts that no two of are alike, of words that are one word piece each.
+def utterances(count: int, words: int = 14) -> list[str]:
+    """Texts of words that are one word piece each.
 
     Fourteen words are sixteen tokens, with the two that frame them.
     """
-    rng = np.random.default_rng(seed)
-    return [" ".join(rng.choice(VOCABULARY, words)) for _ in range(count)]
+    rng = np.random.default_rng(0)
+    return [" ".join(rng.choice(SENTENCES.split(), words)) for _ in range(count)]
 
 
 @lru_cache(maxsize=1)

@@ -236,8 +236,10 @@ def words(passed: Passed) -> set[str]:
 def test_nobody_is_told_who_or_what(passed: Passed) -> None:
     secrets = words(passed)
     assert {"minutes", "husband", "ambulance", "platypus"} <= secrets
-    told = (passed.audit.read_text(), passed.log, repr(passed.answers), repr(passed.recordings))
-    for text in told:
+    scored = [one.scores for one in passed.answers if isinstance(one, Outcome)]
+    inside = [(one.transcript, one.transcript and one.transcript.words) for one in scored]
+    records = repr([passed.answers, passed.recordings, inside])
+    for text in (passed.audit.read_text(), passed.log, records):
         assert WHO not in text
         assert not re.search(r"\.(wav|flac|ogg|mp3|m4a|webm)", text)
         assert secrets & set(re.findall(r"\w+", text.lower())) == set()
@@ -245,5 +247,8 @@ def test_nobody_is_told_who_or_what(passed: Passed) -> None:
 
 def test_words_are_in_the_answer_only_for_who_asks(passed: Passed) -> None:
     outcome = passed.of("help-at-home")
-    assert "husband" not in json.dumps(as_json(outcome))
-    assert "husband" in json.dumps(as_json(outcome, transcript=True))
+    untold, told = as_json(outcome), as_json(outcome, transcript=True)
+    assert words(passed) & set(spoken_words(json.dumps(untold))) == set()
+    assert "husband" in spoken_words(json.dumps(told))
+    explained = [set(answer["results"][0]["explanation"][0]) for answer in (untold, told)]
+    assert explained[1] - explained[0] == {"words"}

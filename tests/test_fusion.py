@@ -222,6 +222,19 @@ def test_a_word_that_took_no_time_has_its_score() -> None:
     assert segment.category_scores["hate"] == pytest.approx(-math.expm1(-2.0))
 
 
+@pytest.mark.xfail(strict=True, reason="a moment at the edge of a stretch is in both of two")
+@pytest.mark.parametrize("stretch", [Span(1.0, 3.0), Span(3.0, 5.0)])
+def test_a_moment_at_the_edge_of_a_stretch_counts_once(stretch: Span) -> None:
+    evidence = [
+        Evidence("hate", "text", "words", 2.0, Span(3.0, 3.0)),
+        Evidence("distress", "audio", "scream", 1.0, stretch),
+    ]
+    for ordered in itertools.permutations(evidence):
+        (segment,) = FUSION.segments(ordered)
+        assert (segment.start, segment.end) == (stretch.start, stretch.end)
+        assert segment.category_scores == pytest.approx(FUSION.scores(evidence))
+
+
 SPANS = st.lists(
     st.tuples(st.integers(0, 20), st.integers(1, 5)).map(lambda s: Span(s[0], s[0] + s[1]))
 )

@@ -217,48 +217,58 @@ def test_words_that_the_transcriber_was_unsure_of_are_not_scored(
     assert (scores.transcript.text, scores.transcript.reliable) == ("", False)
 
 
+@pytest.mark.parametrize("first_is_sure", [True, False])
 def test_only_the_sure_chunks_of_a_long_recording_are_scored(
-    triage: Triage, spoken: Floats, monkeypatch: pytest.MonkeyPatch
+    triage: Triage, spoken: Floats, first_is_sure: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sure, unsure = Word("hello", 2.0, 2.5, 0.9), Word("goodbye", 32.0, 32.5, 0.1)
-    writes(monkeypatch, triage, ([sure], True), ([unsure], False))
+    words = Word("hello", 2.0, 2.5, 0.9), Word("goodbye", 32.0, 32.5, 0.9)
+    writes(monkeypatch, triage, (words[:1], first_is_sure), (words[1:], not first_is_sure))
     scores = triage.score(Recording("a", placed(spoken, 2, 32, seconds=40)))
+    sure = words[0] if first_is_sure else words[1]
     assert scores.failures == {}
     assert scores.flags["transcript_unreliable"]
     assert scores.transcript is not None
     assert scores.transcript.words == (sure,)
-    assert {one.span for one in read(scores)} == {Span(2.0, 2.5)}
+    assert {one.span for one in read(scores)} == {Span(sure.start, sure.end)}
 
 
 # Where things are --------------------------------------------------------------------------
 
 
 def test_evidence_lies_where_the_words_that_carried_it_were_said(
-    triage: Triage, samples: Path
-) -> None:
-    scores = triage.score(Recording("a", samples / "disclosure.flac"))
-    assert scores.transcript is not None
-    times: dict[str, list[Word]] = {}
-    for word in scores.transcript.words:
-        for piece in spoken_words(word.text):
-            times.setdefault(piece, []).append(word)
-    carried = [one for one in read(scores) if one.words]
-    assert carried
-    for one in carried:
-        assert one.span is not None
-        assert set(one.words) <= set(times)
-        alone = [times[piece][0] for piece in one.words if len(times[piece]) == 1]
-        assert all(one.span.start <= word.start < word.end <= one.span.end for word in alone)
-    where = carried[0].span
-    assert where is not None
-    assert any(one.start <= where.start < where.end <= one.end for one in scores.segments)
-
-
-def test_every_word_of_a_hyphenated_one_has_its_place(
     triage: Triage, command: Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    writes(monkeypatch, triage, ([Word("Well-known,", 1.0, 1.8, 0.9)], True))
+    monkeypatch.setattr("triage.classifier.CARRIED_FLOOR", 0)  # so that every category has some
+    said = ["Dim", "all,", "lights;", "in", "the", "Kitchen", "and", "hall"]
+    words = [Word(text, 0.2 * n, 0.2 * n + 0.1, 0.9) for n, text in enumerate(said)]
+    writes(monkeypatch, triage, (words, True))
+    times = {piece: word for word in words for piece in spoken_words(word.text)}
+    found = read(triage.score(command))
+    for one in found:
+        carried = [times[piece] for piece in one.words] or words  # none that speaks for it
+        assert one.span == Span(min(w.start for w in carried), max(w.end for w in carried))
+    assert len({one.span for one in found}) > 1
+
+
+def test_evidence_that_no_word_carried_lies_where_all_were_said(
+    triage: Triage, command: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("triage.classifier.CARRIED_FLOOR", 1)
+    words = Word("lights", 1.0, 1.4, 0.9), Word("off", 1.5, 1.8, 0.9)
+    writes(monkeypatch, triage, (words, True))
     assert {one.span for one in read(triage.score(command))} == {Span(1.0, 1.8)}
+
+
+def test_every_part_of_a_hyphenated_word_is_read_in_its_place(
+    triage: Triage, command: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brought = read(triage.score(Recording("a", transcript="well known")))
+    writes(monkeypatch, triage, ([Word("Well-known,", 1.0, 1.8, 0.9)], True))
+    heard_too = read(triage.score(command))
+    assert {one.span for one in heard_too} == {Span(1.0, 1.8)}
+    assert {one.category: one.contribution for one in heard_too} == {
+        one.category: one.contribution for one in brought
+    }
 
 
 def test_a_long_recording_is_encoded_once_and_whole(

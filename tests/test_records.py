@@ -107,6 +107,16 @@ def test_spans_overlap_both_ways_where_a_moment_lies_in_both(
         assert one.overlaps(other) == (shared > 0)
 
 
+@given(TIMES, TIMES, TIMES, TIMES)
+def test_a_span_holds_what_starts_and_ends_in_it(a: float, b: float, c: float, d: float) -> None:
+    one, other = Span(min(a, b), max(a, b)), Span(min(c, d), max(c, d))
+    assert one.holds(one)
+    assert one.holds(other) == (
+        [one.start, other.start, other.end, one.end] == sorted([a, b, c, d])
+    )
+    assert one.holds(Span(one.end, one.end))
+
+
 def test_spans_that_only_touch_do_not_overlap() -> None:
     assert not Span(0, 1).overlaps(Span(1, 2))
     assert Span(0, 1.01).overlaps(Span(1, 2))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from triage.audio import Limits, decode
-from triage.encoder import Encoded, SpeechEncoder
+from triage.encoder import SpeechEncoder
 from triage.records import SAMPLE_RATE, Floats, Span, Waveform
 from triage.segment import speech_spans
 from triage.text import spoken_words
@@ -190,18 +190,25 @@ def test_there_are_no_words_where_nobody_speaks(
     assert not heard.reliable
 
 
-def test_words_outside_of_speech_are_dropped(
-    encoder: SpeechEncoder, transcriber: Transcriber, timer: Waveform
+@pytest.mark.parametrize(("share", "reliable"), [(0.2, False), (0.6, True)])
+def test_words_outside_of_speech_are_dropped_and_if_most_are_so_is_the_rest(
+    encoder: SpeechEncoder,
+    transcriber: Transcriber,
+    timer: Waveform,
+    share: float,
+    reliable: bool,
 ) -> None:
     encoded = encoder.encode(timer.samples)
     every = transcriber.transcribe(encoded, 0.0, EVERYWHERE).words
-    last = transcriber.transcribe(encoded, 0.0, [Span(every[-1].end - 0.1, 60.0)]).words
-    assert 0 < len(last) < len(every)
-    assert last == every[-len(last) :]
+    kept = every[: round(share * len(every))]
+    heard = transcriber.transcribe(encoded, 0.0, [Span(0.0, kept[-1].end - SLACK)])
+    assert heard.words == kept
+    assert heard.reliable is reliable
 
 
 # What must not be believed, planted -----------------------------------------------------------
 
+NUMBERS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "twelve"]
 PLAIN = "please turn the music down in the kitchen and set a timer for ten minutes"
 
 
@@ -226,21 +233,13 @@ def test_nor_is_a_guess(plant: Plant) -> None:
 def test_nor_is_what_had_to_be_cut_off(plant: Plant) -> None:
     seconds = 1.0
     most = LEAST_TOKENS + int(TOKENS_PER_SECOND * seconds)
-    numbers = "one two three four five six seven eight nine ten eleven twelve thirteen".split()
-    assert plant(" ".join(numbers[: most // 4]), seconds).reliable
-    heard = plant(" ".join(f"{a} {b}" for a in numbers for b in numbers), seconds)
+    assert plant(" ".join(NUMBERS[: most // 4]), seconds).reliable
+    heard = plant(" ".join(a + " " + b for a in NUMBERS for b in NUMBERS), seconds)
     assert heard.compression <= MOST_COMPRESSION
     assert not heard.reliable
 
 
-def test_nor_is_what_lies_mostly_outside_of_speech(plant: Plant) -> None:
-    words = plant(PLAIN).words
-    early, late = words[len(words) // 2 - 4].end, words[len(words) // 2 + 4].end
-    assert plant(PLAIN, speech=[Span(0.0, late)]).reliable
-    assert not plant(PLAIN, speech=[Span(0.0, early)]).reliable
-
-
-def test_nothing_said_is_nothing_reliable_or_not(plant: Plant) -> None:
+def test_nothing_written_is_no_words(plant: Plant) -> None:
     heard = plant("")
     assert heard.words == ()
 
