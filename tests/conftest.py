@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import hypothesis
 import pytest
 
 from triage.artefact import FORMAT, Manifest
@@ -30,6 +31,10 @@ from triage.text import TextEncoder
 
 PROJECT = Path(__file__).resolve().parent.parent
 MAX_CHARACTERS = 100
+
+# A deadline measures how busy the machine is, not whether a law holds.
+hypothesis.settings.register_profile("triage", deadline=None)
+hypothesis.settings.load_profile("triage")
 
 MANIFEST = Manifest.model_validate(
     {

@@ -161,11 +161,11 @@ def test_openais_client_reads_every_result() -> None:
     assert [one.flagged for one in read.results] == [True, False, True]
     assert read.results[1].category_scores.self_harm == 0.02
     assert read.results[0].category_applied_input_types.violence == ["text", "audio"]
-    assert read.results[0].category_scores.hate is None
+    assert read.results[0].category_scores.hate == 0.0
     assert read.id == HEARD.id
 
 
-def test_what_is_scored_is_told_under_both_names_and_what_is_not_is_null() -> None:
+def test_what_is_scored_is_told_under_both_names_and_what_is_not_is_not_flagged() -> None:
     names = {ours: theirs for theirs, ours in OPENAI_NAMES.items() if ours}
     scores = Scores("m", {"self_harm": 0.25, "distress": 0.5}, {"self_harm": ("text",)})
     (told,) = as_openai([replace(READ, scores=scores)])["results"]
@@ -175,7 +175,7 @@ def test_what_is_scored_is_told_under_both_names_and_what_is_not_is_null() -> No
     assert told["category_applied_input_types"]["self-harm"] == ["text"]
     for theirs, ours in OPENAI_NAMES.items():
         if ours != "self_harm":
-            assert told["category_scores"][theirs] is None
+            assert told["category_scores"][theirs] == 0.0
             assert told["category_applied_input_types"][theirs] == []
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from triage.augment import (
@@ -36,7 +36,6 @@ def high_share(samples: Floats) -> float:
     return float(power[int(len(power) * 7.5 / 8) :].sum() / power.sum())
 
 
-@settings(deadline=None)
 @given(SEEDS)
 def test_the_same_chance_gives_the_same_sound(seed: int) -> None:
     (one, lead), (two, other) = (vary(sweep(), np.random.default_rng(seed)) for _ in range(2))
@@ -44,7 +43,6 @@ def test_the_same_chance_gives_the_same_sound(seed: int) -> None:
     assert lead == other
 
 
-@settings(deadline=None)
 @given(SEEDS, st.integers(1, 4000))
 def test_a_silent_lead_and_then_all_of_the_sound(seed: int, count: int) -> None:
     varied, lead = vary(sweep()[:count], np.random.default_rng(seed))
@@ -54,14 +52,12 @@ def test_a_silent_lead_and_then_all_of_the_sound(seed: int, count: int) -> None:
     assert not varied[:lead].any()
 
 
-@settings(deadline=None)
 @given(SEEDS, st.floats(1e-4, 1))
 def test_the_peak_lies_where_it_should_however_loud_it_came(seed: int, loudness: float) -> None:
     varied, _ = vary(sweep() * np.float32(loudness), np.random.default_rng(seed))
     assert SOFTEST * 0.999 <= np.abs(varied).max() <= 1
 
 
-@settings(deadline=None)
 @given(SEEDS, st.sampled_from([0.0, 1.0, -1.0]), st.integers(1, 500))
 def test_silence_and_a_constant_stay_finite(seed: int, value: float, count: int) -> None:
     varied, _ = vary(np.full(count, value, np.float32), np.random.default_rng(seed))

@@ -105,8 +105,8 @@ def test_bad_recordings_are_refused_and_the_rest_is_scored(passed: Passed, sampl
     refused = {one.recording: one.error.slug for one in passed.answers if isinstance(one, Refusal)}
     assert refused == {recording.id: slug for recording, slug in bad(samples).values()}
     scored = [one for one in passed.answers if isinstance(one, Outcome)]
-    assert len(scored) == 19
-    assert [one.scores.failures for one in scored] == [{}] * 19
+    assert len(scored) == len(passed.recordings) - len(refused) > 15
+    assert not any(one.scores.failures for one in scored)
 
 
 # What is heard -----------------------------------------------------------------------------

@@ -222,7 +222,6 @@ def test_a_word_that_took_no_time_has_its_score() -> None:
     assert segment.category_scores["hate"] == pytest.approx(-math.expm1(-2.0))
 
 
-@pytest.mark.xfail(strict=True, reason="a moment at the edge of a stretch is in both of two")
 @pytest.mark.parametrize("stretch", [Span(1.0, 3.0), Span(3.0, 5.0)])
 def test_a_moment_at_the_edge_of_a_stretch_counts_once(stretch: Span) -> None:
     evidence = [

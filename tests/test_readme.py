@@ -31,6 +31,7 @@ from triage.settings import Settings
 PROJECT = Path(__file__).resolve().parent.parent
 README = (PROJECT / "README.md").read_text()
 ADDRESS = "http://127.0.0.1:3000"
+RECORDINGS = re.findall(r'"audio": ', (PROJECT / "data/samples/manifest.jsonl").read_text())
 NOT_HERE = "../shared/"  # data that doesn't ship, so what names it is parsed and not run
 
 
@@ -121,6 +122,13 @@ def test_every_option_is_known_and_none_is_missing(arguments: list[str]) -> None
     command.make_context("triage", rest)
 
 
+def test_options_told_by_themselves_are_those_of_training() -> None:
+    train: Any = get_command(app).commands["train"]  # type: ignore[attr-defined]
+    known = {option for parameter in train.params for option in parameter.opts}
+    told = {option for code in re.findall(r"`(--[^`]+)`", README) for option in code.split()}
+    assert {option for option in told if option.startswith("--")} <= known
+
+
 @pytest.mark.models
 @pytest.mark.parametrize(
     "arguments", [one for one in COMMANDS if NOT_HERE not in " ".join(one)], ids=" ".join
@@ -131,7 +139,7 @@ def test_commands_run(arguments: list[str], environment: dict[str, str], manifes
     assert printed.strip()
     if "--jsonl" in arguments:
         answers = [json.loads(line) for line in printed.splitlines()]
-        assert len(answers) == 18
+        assert len(answers) == len(RECORDINGS)
         assert all(len(one["results"]) == 1 for one in answers)
 
 

@@ -19,7 +19,7 @@ from triage.text import LONGEST_WORD, WINDOW, TextEncoder, TokenWindow, spoken_w
 
 # The real encoder takes some milliseconds a window, and is the same for every example.
 with_encoder = settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 SPOKEN = st.text("abcdefghijklmnopqrstuvwxyz'", max_size=LONGEST_WORD).map(lambda w: f"a{w}"[:32])
 WORDS = st.lists(SPOKEN, min_size=1, max_size=120)

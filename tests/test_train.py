@@ -10,7 +10,6 @@ import json
 import shutil
 import wave
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -266,20 +265,24 @@ def test_a_run_that_was_stopped_goes_on_and_leaves_the_old_model(
     assert left_over(plan) == []
 
 
-@pytest.mark.parametrize("step", ["shutil.copytree", "shutil.rmtree", "pathlib.Path.rename"])
-def test_whatever_stops_the_last_step_a_whole_model_stands(
-    plan: Plan, listener: type[Listener], model: Path, step: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("failing", [1, 2])
+def test_when_the_new_model_cannot_take_its_place_the_old_one_stands(
+    plan: Plan, listener: type[Listener], model: Path, failing: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(model, plan.out)
-    with monkeypatch.context() as broken:
+    rename, calls = Path.rename, count(1)
 
-        def full(*args: Any, **kwargs: Any) -> None:
+    def fails_once(self: Path, target: Path) -> Path:
+        if next(calls) == failing:
             raise OSError(28, "No space left on device")
+        return rename(self, target)
 
-        broken.setattr(step, full)
-        with suppress(OSError):
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "rename", fails_once)
+        with pytest.raises(OSError, match="No space"):
             run(plan)
-    assert load(plan.out).manifest.name in (read_manifest(model).name, "colours-1")
+    assert load(plan.out).manifest == read_manifest(model)
+    assert left_over(plan) == []
 
 
 # What is left out --------------------------------------------------------------------------

@@ -12,8 +12,8 @@ from triage.records import Evidence, Outcome, Transcript
 
 PLACES = 4  # of a probability; more would claim more than calibration gives
 
-# OpenAI's names for what we score under ours. Names that we don't score are answered with null,
-# never with a guess.
+# OpenAI's names for what we score under ours. A name that we don't score is answered as they answer
+# an input that a name doesn't apply to: false and 0, and no input in the applied types.
 OPENAI_NAMES: Mapping[str, str | None] = {
     "harassment": "harassment",
     "harassment/threatening": None,
@@ -138,17 +138,18 @@ def _spelled(transcript: Transcript) -> dict[str, Any]:
 
 
 def _moderation(result: Mapping[str, Any]) -> dict[str, Any]:
-    def renamed(key: str) -> dict[str, Any]:
+    def renamed(key: str, unscored: object) -> dict[str, Any]:
         ours = result[key]
-        theirs = {name: ours.get(own) if own else None for name, own in OPENAI_NAMES.items()}
-        return theirs | {name: value for name, value in ours.items() if name not in theirs}
+        theirs = {
+            n: ours.get(own, unscored) if own else unscored for n, own in OPENAI_NAMES.items()
+        }
+        return {**theirs, **ours}
 
-    applied = renamed("category_applied_input_types")
     return {
         "flagged": result["flagged"],
-        "categories": renamed("categories"),
-        "category_scores": renamed("category_scores"),
-        "category_applied_input_types": {name: kinds or [] for name, kinds in applied.items()},
+        "categories": renamed("categories", False),
+        "category_scores": renamed("category_scores", 0.0),
+        "category_applied_input_types": renamed("category_applied_input_types", []),
     }
 
 

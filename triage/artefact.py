@@ -147,7 +147,7 @@ def read_manifest(folder: Path) -> Manifest:
     found = raw.get("format") if isinstance(raw, dict) else None
     if found != FORMAT:
         raise ArtefactRefused(
-            f"The model is of format {found!r}, this version reads format {FORMAT}. "
+            f"The model is of format {found!r:.40}, this version reads format {FORMAT}. "
             "Retrain it, or use the version that wrote it.",
             limit=FORMAT,
         )
@@ -155,7 +155,8 @@ def read_manifest(folder: Path) -> Manifest:
         return Manifest.model_validate(raw)
     except ValidationError as error:
         where = "; ".join(
-            ".".join(map(str, e["loc"])) + ": " + e["msg"] for e in error.errors()[:5]
+            ": ".join(filter(None, (".".join(map(str, e["loc"])), e["msg"])))
+            for e in error.errors()[:5]
         )
         raise ArtefactRefused(f"The manifest doesn't hold together: {where}.") from None
 

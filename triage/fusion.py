@@ -99,8 +99,8 @@ def surprise(probability: float) -> float:
 def merged(spans: Iterable[Span]) -> list[Span]:
     """Overlapping spans as one, in order of time."""
     out: list[Span] = []
-    for span in sorted(spans, key=lambda one: one.start):
-        if out and (span.start < out[-1].end or span == out[-1]):
+    for span in sorted(spans, key=lambda one: (one.start, -one.end)):
+        if out and (span.start < out[-1].end or out[-1].holds(span)):
             out[-1] = Span(out[-1].start, max(out[-1].end, span.end))
         else:
             out.append(span)
