@@ -187,8 +187,8 @@ def _moderations() -> dict[str, Any]:
     }
     return {
         "summary": "Score text for clients of OpenAI's moderation endpoint",
-        "description": "Strings are texts of their own; typed parts together are one text. Names of "
-        "OpenAI's that aren't scored are false and 0; the model's own stand beside them.",
+        "description": "Strings are texts of their own; typed parts together are one text. Names "
+        "of OpenAI's that aren't scored are false and 0; the model's own stand beside them.",
         "requestBody": {
             "required": True,
             "content": {_JSON: _body(ModerationBody, {"input": "play some music"})},
