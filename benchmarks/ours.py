@@ -36,7 +36,7 @@ class Ours:
     """
 
     def __init__(self, settings: Settings, state: Path) -> None:
-        self._speech = SpeechEncoder(resolve(WHISPER_TINY_EN, settings.whisper), settings.threads)
+        self._speech = SpeechEncoder(resolve(WHISPER_TINY_EN, settings.whisper), settings.cores)
         self._transcriber = Transcriber(self._speech)
         self._triage = Triage(
             load(settings.model),

@@ -25,7 +25,7 @@ BURST = 2.0, 2.3  # s
 
 @pytest.fixture(scope="module")
 def encoder() -> SpeechEncoder:
-    return SpeechEncoder(resolve(WHISPER_TINY_EN), threads=2)
+    return SpeechEncoder(resolve(WHISPER_TINY_EN), workers=2)
 
 
 def noise(seconds: float, seed: int = 0, level: float = 0.01) -> Floats:

@@ -45,7 +45,7 @@ class Listener:
     heard = 0
     width = 2
 
-    def __init__(self, folder: Path, threads: int) -> None:
+    def __init__(self, folder: Path) -> None:
         pass
 
     def encode(self, samples: Floats) -> Encoded:

@@ -45,7 +45,7 @@ NOT_SAID = ["siren.webm", "smoke-alarm.m4a", "music.m4a", "noise.wav", "scream.f
 
 @pytest.fixture(scope="module")
 def encoder() -> SpeechEncoder:
-    return SpeechEncoder(resolve(WHISPER_TINY_EN), threads=2)
+    return SpeechEncoder(resolve(WHISPER_TINY_EN), workers=2)
 
 
 @pytest.fixture(scope="module")

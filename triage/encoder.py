@@ -43,14 +43,15 @@ class SpeechEncoder:
 
     Args:
         folder: Whisper weights in CTranslate2's format, verified.
-        threads: Threads for one pass; 0 for every core.
+        workers: Chunks encoded or decoded side by side, each on one thread. Two threads for one
+            chunk gain nothing on chunks this short, and wait on each other when a core is busy.
     """
 
-    def __init__(self, folder: Path, threads: int = 0) -> None:
+    def __init__(self, folder: Path, workers: int = 1) -> None:
         from faster_whisper import WhisperModel
 
         self.whisper: WhisperModel = WhisperModel(
-            str(folder), device="cpu", compute_type="int8", cpu_threads=threads
+            str(folder), device="cpu", compute_type="int8", cpu_threads=1, num_workers=workers
         )
         self.width = self.encode(np.zeros(SAMPLES_PER_FRAME, np.float32)).frames.shape[1]
 

@@ -96,7 +96,7 @@ class Triage:
         return cls(
             artefact,
             load_policy(settings.policy),
-            SpeechEncoder(folder, settings.threads),
+            SpeechEncoder(folder, settings.cores),
             Limits(settings.max_bytes, settings.max_seconds, settings.max_channels),
             max_characters=settings.max_characters,
             threads=settings.cores,

@@ -91,7 +91,8 @@ class Transcript:
         text: The words.
         words: With times, where the transcriber gave them; empty for a caller's transcript.
         source: Who wrote it.
-        reliable: Whether it may be scored. A caller's transcript always is.
+        reliable: Whether all that was said is in it. A caller's transcript always counts as that;
+            the transcriber leaves out what it was unsure of.
     """
 
     text: str = field(repr=False)

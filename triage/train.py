@@ -112,12 +112,14 @@ def train(plan: Plan, settings: Settings, report: Report) -> Manifest:
         report: Told of the progress: stage, done, of how many.
 
     Raises:
-        BadSetting: The plan's name can't be a model's.
+        BadSetting: The plan's name can't be a model's, or its folder holds something else.
         LabelsRefused: The rows can't be read or hold too little.
         WeightsNotFound: An encoder's weights are missing.
     """
     if not re.fullmatch(NAME, plan.name):
         raise BadSetting(f"A model's name must match {NAME}. Choose another with --name.")
+    if plan.out.exists() and not (plan.out / MANIFEST).is_file():
+        raise BadSetting("The folder to write to is there and holds no model. Choose another.")
     texts = permitted(read_labels(plan.text), plan.exclude_licences, "text")
     clips = permitted(read_labels(plan.audio), plan.exclude_licences, "audio")
     plan.out.parent.mkdir(parents=True, exist_ok=True)
@@ -132,7 +134,7 @@ def train(plan: Plan, settings: Settings, report: Report) -> Manifest:
         categories = trainable(texts, "labels", named(texts, "labels", CATEGORIES))
         text_head, text_metrics = _fitted(rows, texts, categories, report)
 
-        speech = SpeechEncoder(resolve(WHISPER_TINY_EN, settings.whisper), settings.threads)
+        speech = SpeechEncoder(resolve(WHISPER_TINY_EN, settings.whisper))
         sound = sound_features(
             clips,
             speech,
