@@ -83,7 +83,7 @@ class Afternoon:
 
     def tasks(self) -> Mapping[str, Callable[..., Job]]:
         """The tasks by name."""
-        return {"whole": self._whole, "texts": self._texts}
+        return {"whole": self._whole, "many": self._many, "texts": self._texts}
 
     def _whole(self, file: str, tokens: int) -> Job:
         """From the file to scores of what was said: `tokens` tokens in all."""
@@ -97,6 +97,11 @@ class Afternoon:
             return written
 
         return job
+
+    def _many(self, file: str, tokens: int, count: int) -> Job:
+        """The same for many recordings, one after another, each on all threads."""
+        one = self._whole(file, tokens)
+        return lambda: sum(one() for _ in range(count))
 
     def _texts(self, lengths: Sequence[int]) -> Job:
         """From texts of these many tokens to scores. They are alike, so that none is padded."""

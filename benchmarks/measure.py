@@ -8,15 +8,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from benchmarks import service
 from benchmarks.protocol import Worker
 from benchmarks.recordings import utterances, write
-from benchmarks.timing import in_turn
+from benchmarks.timing import PAUSE, in_turn
 
 OURS, AFTERNOON = "triage", "afternoon"
 STAGES = ("decode", "segment", "encode", "transcribe", "events")
 ONE_CORE = ("encode", "events")
+COMPARED = ("whole", "many", "texts")
+MANY = 16  # recordings at once
 UTTERANCE = 16  # tokens, the two that frame it included
 
 Say = Callable[[str], None]
@@ -28,22 +31,24 @@ class Plan:
 
     Attributes:
         rounds: How often each task is timed, by the length of the recording in seconds.
-        text_rounds: How often a list of texts is timed.
+        many_rounds: How often many recordings at once, or many texts, are timed.
         texts: How many they are.
         starts: How often the service is started.
         requests: Of each kind.
         clients: How many ask at once, one row for each.
+        pause: Seconds between two runs.
     """
 
     rounds: Mapping[float, int] = field(default_factory=lambda: {5: 15, 30: 7, 600: 3})
-    text_rounds: int = 7
+    many_rounds: int = 5
     texts: int = 256
     starts: int = 3
     requests: int = 100
     clients: tuple[int, ...] = (1, 2, 4)
+    pause: float = PAUSE
 
 
-QUICK = Plan({5: 3, 30: 1}, text_rounds=1, starts=1, requests=20, clients=(1, 2))
+QUICK = Plan({5: 3, 30: 1}, many_rounds=1, starts=1, requests=20, clients=(1, 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,7 @@ def stages(
         say(f"stages, {seconds:g} s, {cores} cores")
         tasks = STAGES if cores > 1 else ONE_CORE
         runs = {task: partial(worker.time, task, file=str(files[seconds])) for task in tasks}
-        for task, taken in in_turn(runs, rounds).items():
+        for task, taken in in_turn(runs, rounds, plan.pause).items():
             yield Timed(OURS, task, seconds, cores, taken)
 
 
@@ -113,22 +118,45 @@ def side_by_side(
     say: Say,
 ) -> Iterator[Timed]:
     """The whole path, and texts alone, by both pipelines in turn; by ours if there is no other."""
+    both = _Both(ours, afternoon, cores, plan.pause)
     for seconds, rounds in plan.rounds.items():
         say(f"whole path, {seconds:g} s")
-        file = str(files[seconds])
-        runs = {OURS: partial(ours.time, "whole", file=file)}
-        if afternoon:
-            tokens = ours.ask("tokens", file=file)["result"]
-            runs[AFTERNOON] = partial(afternoon.time, "whole", file=file, tokens=tokens)
-        for name, taken in in_turn(runs, rounds).items():
-            yield Timed(name, "whole", seconds, cores, taken)
+        given = {"file": str(files[seconds])}
+        tokens = {"tokens": ours.ask("tokens", **given)["result"]}
+        yield from both.timed("whole", seconds, rounds, given, given | tokens)
+        if seconds == min(files):
+            say(f"whole path, {MANY} of {seconds:g} s")
+            many = given | {"count": MANY}
+            rounds = plan.many_rounds
+            yield from both.timed("many", MANY * seconds, rounds, many, many | tokens)
     say(f"{plan.texts} texts")
-    runs = {OURS: partial(ours.time, "texts", texts=utterances(plan.texts))}
-    if afternoon:
-        lengths = [UTTERANCE] * plan.texts
-        runs[AFTERNOON] = partial(afternoon.time, "texts", lengths=lengths)
-    for name, taken in in_turn(runs, plan.text_rounds).items():
-        yield Timed(name, "texts", plan.texts, cores, taken)
+    texts, lengths = {"texts": utterances(plan.texts)}, {"lengths": [UTTERANCE] * plan.texts}
+    yield from both.timed("texts", plan.texts, plan.many_rounds, texts, lengths)
+
+
+@dataclass(frozen=True, slots=True)
+class _Both:
+    """Both pipelines, on the same cores."""
+
+    ours: Worker
+    afternoon: Worker | None
+    cores: int
+    pause: float
+
+    def timed(
+        self,
+        task: str,
+        amount: float,
+        rounds: int,
+        ours: Mapping[str, Any],
+        afternoon: Mapping[str, Any],
+    ) -> Iterator[Timed]:
+        """One task in turn, each with what it is given."""
+        runs = {OURS: partial(self.ours.time, task, **ours)}
+        if self.afternoon:
+            runs[AFTERNOON] = partial(self.afternoon.time, task, **afternoon)
+        for pipeline, taken in in_turn(runs, rounds, self.pause).items():
+            yield Timed(pipeline, task, amount, self.cores, taken)
 
 
 def serving(files: Mapping[float, Path], plan: Plan, say: Say) -> Serving:

@@ -62,6 +62,7 @@ class Ours:
             "transcribe": self._transcribe,
             "events": self._events,
             "whole": self._whole,
+            "many": self._many,
             "texts": self._texts,
             "tokens": self._tokens,
         }
@@ -104,6 +105,10 @@ class Ours:
     def _whole(self, file: str) -> Job:
         """From the file to the answer: sound, words, decision, audit."""
         return self._processed([Recording("whole", Path(file))])
+
+    def _many(self, file: str, count: int) -> Job:
+        """The same for many recordings at once, as a batch gives them."""
+        return self._processed([Recording(f"many {n}", Path(file)) for n in range(count)])
 
     def _texts(self, texts: Sequence[str]) -> Job:
         """Texts to answers, through decision and audit."""

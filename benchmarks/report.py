@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.measure import AFTERNOON, OURS, STAGES, Serving, Timed
+from benchmarks.measure import AFTERNOON, COMPARED, MANY, OURS, STAGES, Serving, Timed
 from benchmarks.timing import Spread, ratios
 
 
@@ -62,7 +62,8 @@ def aims(figures: Figures) -> list[Aim]:
     """The aims that the project set itself, each by the median; of several lengths the worst."""
     whole, texts = figures.pairs("whole"), figures.pairs("texts")
     alone = [median(one.rates) for one in figures.timed if one.task == "events" and one.cores == 1]
-    times = [_ratio(one, other).median for one, other in (*whole, *texts) if other]
+    pairs = [pair for task in COMPARED for pair in figures.pairs(task)]
+    times = [_ratio(one, other).median for one, other in pairs if other]
     found = [
         Aim("sounds alone on one core, times real time", 80, min(alone)),
         Aim("whole path on the shortest, times real time", 15, median(whole[0][0].rates)),
@@ -99,10 +100,10 @@ def _side_by_side(figures: Figures) -> Table:
     table.add_column("task")
     for name in ("Triage, s", "afternoon, s", "times as fast"):
         table.add_column(name, justify="right")
-    for task in ("whole", "texts"):
+    for task in COMPARED:
         for one, other in figures.pairs(task):
             table.add_row(
-                f"{_length(one.amount)}, whole path" if task == "whole" else f"{one.amount} texts",
+                _named(one),
                 _spread(Spread.of(one.seconds)),
                 _spread(Spread.of(other.seconds)) if other else "-",
                 _spread(_ratio(one, other)) if other else "-",
@@ -141,6 +142,14 @@ def _aims(figures: Figures) -> Table:
 
 def _ratio(one: Timed, other: Timed) -> Spread:
     return ratios(other.seconds, one.seconds)
+
+
+def _named(one: Timed) -> str:
+    if one.task == "texts":
+        return f"{one.amount:g} texts"
+    if one.task == "many":
+        return f"{MANY} times {_length(one.amount / MANY)} at once, whole path"
+    return f"{_length(one.amount)}, whole path"
 
 
 def _length(seconds: float) -> str:

@@ -87,7 +87,7 @@ def running(state: Path) -> Iterator[Running]:
             env=os.environ | {"TRIAGE_STATE": str(state)},
         )
     try:
-        _wait(url, process)
+        _wait(url, process, state / "service.log")
         yield Running(url, process.pid, perf_counter() - began)
     finally:
         process.terminate()
@@ -152,11 +152,11 @@ def words(texts: str | Sequence[str]) -> Send:
     return send
 
 
-def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
+def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     until = perf_counter() + PATIENCE
     while perf_counter() < until:
         if process.poll() is not None:
-            raise RuntimeError(f"the service ended with {process.returncode}")
+            raise RuntimeError(f"the service ended with {process.returncode}:\n{log.read_text()}")
         try:
             if httpx.get(url + "/readyz", timeout=PATIENCE).is_success:
                 return

@@ -24,7 +24,7 @@ class Spread:
 
 
 def in_turn(
-    runs: Mapping[str, Callable[[], float]], repeats: int, pause: float = PAUSE
+    runs: Mapping[str, Callable[[], float]], repeats: int, pause: float
 ) -> dict[str, list[float]]:
     """Times several things A B A B, so that what else the machine does strikes all alike.
 

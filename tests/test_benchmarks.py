@@ -18,7 +18,7 @@ from rich.console import Console
 
 from benchmarks import __main__ as command
 from benchmarks import machine, measure, report, timing
-from benchmarks.measure import AFTERNOON, OURS, STAGES, Plan, Serving, Timed
+from benchmarks.measure import AFTERNOON, MANY, OURS, STAGES, Plan, Serving, Timed
 from benchmarks.ours import Ours
 from benchmarks.protocol import Worker
 from benchmarks.recordings import SPEECH, utterances, write
@@ -28,7 +28,7 @@ from triage.settings import Settings
 from triage.text import TextEncoder, spoken_words
 
 BENCHMARKS = Path(command.__file__).parent
-TINY = Plan({1: 1}, text_rounds=1, texts=3, starts=1, requests=2, clients=(1, 2))
+TINY = Plan({1: 1}, many_rounds=1, texts=3, starts=1, requests=2, clients=(1, 2), pause=0)
 ECHO = """
 import os
 from benchmarks.protocol import work
@@ -132,12 +132,13 @@ def test_the_afternoon_runs(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     from benchmarks.afternoon import BERT, WHISPER, Afternoon
 
-    small = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "vocab_size": 51_864}
+    heads = dict.fromkeys((name for name in WHISPER if "heads" in name), 2)
+    small = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1}
     narrow = {"hidden_size": 12, "num_hidden_layers": 1, "intermediate_size": 16}
-    tasks = Afternoon(
-        1, {**WHISPER, **small, **{k: 2 for k in WHISPER if "heads" in k}}, BERT | narrow
-    ).tasks()
-    assert tasks["whole"](str(write(tmp_path, 31)), tokens=8)() == 8
+    tasks = Afternoon(1, {**WHISPER, **heads, **small}, {**BERT, **narrow}).tasks()
+    file = str(write(tmp_path, 31))
+    assert tasks["whole"](file, tokens=8)() == 8  # in two stretches
+    assert tasks["many"](file, tokens=8, count=2)() == 16
     assert tasks["texts"]([16] * 33)() == 33
 
 
@@ -177,6 +178,11 @@ def test_each_task_of_ours_runs(ours: Ours, tmp_path: Path, task: str) -> None:
 
 
 @pytest.mark.models
+def test_many_recordings_are_each_scored(ours: Ours, tmp_path: Path) -> None:
+    assert ours.tasks()["many"](str(write(tmp_path, 1)), 3)() == 3
+
+
+@pytest.mark.models
 def test_what_could_not_be_scored_is_not_timed(ours: Ours) -> None:
     assert ours.tasks()["texts"](utterances(2))() == 2
     with pytest.raises(RuntimeError, match="1 of 2"):
@@ -190,7 +196,7 @@ def test_all_is_measured_of_ours_without_the_afternoon(tmp_path: Path) -> None:
     told = {(one.pipeline, one.task, one.amount, one.cores) for one in figures.timed}
     many = len(machine.cores())
     assert told >= {(OURS, task, 1, many) for task in (*STAGES, "whole")}
-    assert told >= {(OURS, "events", 1, 1), (OURS, "texts", 3, many)}
+    assert told >= {(OURS, "events", 1, 1), (OURS, "texts", 3, many), (OURS, "many", MANY, many)}
     assert all(second > 0 for one in figures.timed for second in one.seconds)
     asked = {(one.request, one.clients) for one in figures.serving.served}
     assert asked >= {
@@ -209,11 +215,13 @@ def figures(*, afternoon: bool, busy: float = 0.0) -> Figures:
         Timed(OURS, "events", 30, 1, [0.3, 0.2, 0.4]),
         Timed(OURS, "encode", 30, 2, [0.1]),
         Timed(OURS, "whole", 5, 2, [0.2, 0.3, 0.1]),
+        Timed(OURS, "many", 80, 2, [1.0]),
         Timed(OURS, "texts", 100, 2, [0.5]),
     ]
     if afternoon:
         timed += [
             Timed(AFTERNOON, "whole", 5, 2, [2.0, 0.9, 0.4]),
+            Timed(AFTERNOON, "many", 80, 2, [7.0]),
             Timed(AFTERNOON, "texts", 100, 2, [5.0]),
         ]
     served = [Served("/score, 5 s", 1, 100, 0.2, 0.3, 5.0)]
@@ -237,7 +245,13 @@ def test_aims_are_held_against_medians() -> None:
 def test_tables_hold_what_was_measured(afternoon: bool, capsys: pytest.CaptureFixture[str]) -> None:
     report.show(figures(afternoon=afternoon), Console(width=120))
     told = capsys.readouterr().out
-    for cell in ("100 (75 to 150)", "0.2 (0.1 to 0.3)", "200.0", "4.5 (4 to 6)"):
+    for cell in (
+        "100 (75 to 150)",
+        "0.2 (0.1 to 0.3)",
+        "200.0",
+        "4.5 (4 to 6)",
+        "16 times 5 s at once",
+    ):
         assert cell in told
     assert ("4 (3 to 10)" in told) is afternoon
 

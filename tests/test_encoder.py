@@ -12,6 +12,7 @@ from triage.encoder import (
     LONGEST_CHUNK,
     PADDING,
     SAMPLES_PER_FRAME,
+    SHORTEST_INPUT,
     SpeechEncoder,
 )
 from triage.records import SAMPLE_RATE, Floats
@@ -20,6 +21,7 @@ from triage.weights import WHISPER_TINY_EN, resolve
 pytestmark = pytest.mark.models
 
 WIDTH = 384  # of Whisper tiny
+MEL_FRAME_RATE = 100  # a second
 BURST = 2.0, 2.3  # s
 
 
@@ -51,11 +53,18 @@ def test_a_frame_for_each_20_ms_begun(encoder: SpeechEncoder, samples: int, fram
     assert np.isfinite(encoded.frames).all()
 
 
-def test_the_padding_is_the_decoders_and_not_among_the_frames(encoder: SpeechEncoder) -> None:
-    encoded = encoder.encode(noise(3))
+@pytest.mark.parametrize(
+    ("seconds", "given"),
+    [(1, SHORTEST_INPUT), (SHORTEST_INPUT - PADDING, SHORTEST_INPUT), (10, 10 + PADDING)],
+)
+def test_the_padding_is_the_decoders_and_not_among_the_frames(
+    encoder: SpeechEncoder, seconds: int, given: int
+) -> None:
+    encoded = encoder.encode(noise(seconds))
     whole = np.array(encoded.output)
-    assert whole.shape == (1, (3 + PADDING) * FRAME_RATE, WIDTH)
-    assert np.array_equal(whole[0, : 3 * FRAME_RATE], encoded.frames)
+    assert whole.shape == (1, given * FRAME_RATE, WIDTH)
+    assert encoded.mel_frames == given * MEL_FRAME_RATE
+    assert np.array_equal(whole[0, : seconds * FRAME_RATE], encoded.frames)
 
 
 def test_a_frame_stands_where_its_sound_is(encoder: SpeechEncoder) -> None:

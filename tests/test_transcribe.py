@@ -127,6 +127,20 @@ def test_it_writes_what_is_said(
     assert heard.reliable
 
 
+@pytest.mark.parametrize(("name", "end"), [("lights.m4a", 2.34), ("help-at-home.ogg", 1.31)])
+def test_little_speech_with_no_pause_around_it_is_said_once(
+    encoder: SpeechEncoder, transcriber: Transcriber, samples: Path, name: str, end: float
+) -> None:
+    # Followed by 4 s of silence and no more, both are written over and over.
+    waveform = decode(samples / name, LIMITS)
+    speech = waveform.samples[round(0.31 * SAMPLE_RATE) : round(end * SAMPLE_RATE)]
+    heard = transcriber.transcribe(encoder.encode(speech), 0.0, EVERYWHERE)
+    words = [part for word in heard.words for part in spoken_words(word.text)]
+    assert words
+    assert words.count(words[-1]) == 1
+    assert heard.reliable
+
+
 def test_the_same_chunk_gives_the_same_words(
     encoder: SpeechEncoder, transcriber: Transcriber, timer: Waveform
 ) -> None:

@@ -1,8 +1,9 @@
 """Sound to frames: one pass of the Whisper encoder, for the transcriber and the sound events.
 
-Whisper was trained on 30 s. Its encoder takes less, and attention makes 30 s cost ten times a
-5 s clip; but the decoder loses its place when the sound stops at the edge, so every chunk is
-followed by 4 s of silence (measured: docs/decisions/0002).
+Whisper was trained on 30 s. Its encoder takes less, and 30 s cost six times what 13 s do; but the
+decoder loses its place when the sound stops at the edge, and says it all again when there is
+little of it. So every chunk is followed by 4 s of silence, and by more until there are 13 s
+(measured: docs/decisions/0002).
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 FRAME_RATE = 50  # encoder frames a second: mel frames of 10 ms, halved by a strided convolution
 SAMPLES_PER_FRAME = SAMPLE_RATE // FRAME_RATE
 MEL_FRAMES = 2  # per encoder frame
-PADDING = 4  # s of silence behind a chunk
+PADDING = 4  # s of silence behind a chunk, at least
+SHORTEST_INPUT = 13  # s that the encoder is given, at least
 LONGEST_CHUNK = 30 - PADDING  # s
 
 
@@ -36,6 +38,12 @@ class Encoded:
 
     frames: Floats = field(repr=False)
     output: Any = field(repr=False)
+
+    @property
+    def mel_frames(self) -> int:
+        """Mel frames that the encoder was given, padding included."""
+        length: int = self.output.shape[1]
+        return MEL_FRAMES * length
 
 
 class SpeechEncoder:
@@ -64,7 +72,8 @@ class SpeechEncoder:
         if len(samples) > LONGEST_CHUNK * SAMPLE_RATE:
             raise ValueError(f"{len(samples)} samples, at most {LONGEST_CHUNK * SAMPLE_RATE}")
         count = max(1, -(-len(samples) // SAMPLES_PER_FRAME))
-        padded = np.zeros((count + PADDING * FRAME_RATE) * SAMPLES_PER_FRAME, np.float32)
+        length = max(count + PADDING * FRAME_RATE, SHORTEST_INPUT * FRAME_RATE)
+        padded = np.zeros(length * SAMPLES_PER_FRAME, np.float32)
         padded[: len(samples)] = samples
         output = self.whisper.encode(self.whisper.feature_extractor(padded, padding=0))
         return Encoded(frames=np.array(output)[0, :count], output=output)

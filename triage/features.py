@@ -31,7 +31,7 @@ from triage.weights import sha256
 TEXT_BLOCK = 4096  # rows
 SOUND_BLOCK = 64  # clips
 VARIANTS = 3  # the clip as it is, and two variations of it
-RECIPE = "1"  # raised when the same content should give other features
+RECIPE = "2"  # raised when the same content should give other features
 
 Report = Callable[[str, int, int], None]
 Arrays = dict[str, NDArray[Any]]

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from triage.encoder import FRAME_RATE, MEL_FRAMES, PADDING, Encoded, SpeechEncoder
+from triage.encoder import FRAME_RATE, Encoded, SpeechEncoder
 from triage.records import Span, Word
 
 # Whisper's own limits for a failed decoding (Radford et al. 2022, section 4.5).
@@ -96,8 +96,9 @@ class Transcriber:
         from faster_whisper.transcribe import merge_punctuations
 
         tokens = [token for token in tokens if token < self._tokenizer.eot]
-        frames = MEL_FRAMES * (len(encoded.frames) + PADDING * FRAME_RATE)
-        aligned = self._whisper.find_alignment(self._tokenizer, [tokens], encoded.output, frames)
+        aligned = self._whisper.find_alignment(
+            self._tokenizer, [tokens], encoded.output, encoded.mel_frames
+        )
         words = aligned[0] if aligned else []
         merge_punctuations(words, *PUNCTUATION)
         end = start + len(encoded.frames) / FRAME_RATE
