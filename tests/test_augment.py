@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triage.augment import (
+from triage.records import SAMPLE_RATE, Floats
+from triage.training.augment import (
     CLIP_GAIN,
     CLIP_SHARE,
     LEAD_SECONDS,
@@ -17,7 +18,6 @@ from triage.augment import (
     PEAK_DB,
     vary,
 )
-from triage.records import SAMPLE_RATE, Floats
 
 SEEDS = st.integers(0, 2**32 - 1)
 SOFTEST = 10 ** (PEAK_DB[0] / 20)

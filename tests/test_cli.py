@@ -28,7 +28,7 @@ from triage.cli.evaluate import chosen
 from triage.cli.exits import Exit
 from triage.cli.score import LARGEST_GROUP, next_size
 from triage.errors import AuditFailed, NothingToScore, SetupError
-from triage.labels import Labelled
+from triage.labels.rows import Labelled
 from triage.pipeline import Triage
 from triage.policy.decide import decide
 from triage.policy.model import load_policy

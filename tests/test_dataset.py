@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from triage.calibrate import Calibrator
 from triage.classifier import Head
-from triage.dataset import (
+from triage.errors import LabelsRefused
+from triage.labels.rows import Labelled
+from triage.training.dataset import (
     Measured,
     lineage,
     named,
@@ -23,10 +25,8 @@ from triage.dataset import (
     text_rows,
     trainable,
 )
-from triage.errors import LabelsRefused
-from triage.features import SoundFeatures
-from triage.fit import FOLDS, LEAST_POSITIVES
-from triage.labels import Labelled
+from triage.training.features import SoundFeatures
+from triage.training.fit import FOLDS, LEAST_POSITIVES
 
 PLAIN = Labelled("row", "source", "MIT", "group", "train", {}, {}, text="red")
 

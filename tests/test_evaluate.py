@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from triage.errors import DamagedAudio, LabelsRefused
-from triage.evaluate import ANY, Evaluation, evaluate
-from triage.labels import Labelled
+from triage.labels.rows import Labelled
+from triage.measure.evaluate import ANY, Evaluation, evaluate
 from triage.metrics import average_precision
 from triage.records import Recording, Scores
 

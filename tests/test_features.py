@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from triage import features
 from triage.acoustic import pool
 from triage.audio import Limits, decode
 from triage.encoder import LONGEST_CHUNK, SAMPLES_PER_FRAME, Encoded
-from triage.features import VARIANTS, SoundFeatures, sound_features, text_features
-from triage.labels import Labelled
+from triage.labels.rows import Labelled
 from triage.records import SAMPLE_RATE, Floats
 from triage.segment import windows
+from triage.training import features
+from triage.training.features import VARIANTS, SoundFeatures, sound_features, text_features
 
 LIMITS = Limits(10**8, 3600, 8)
 ROW = Labelled("row", "source", "MIT", "group", "train", {}, {})

@@ -17,8 +17,8 @@ from sklearn.preprocessing import StandardScaler
 
 from triage.classifier import Head
 from triage.errors import LabelsRefused
-from triage.fit import LEAST_POSITIVES, Rows, balance, fit_head
 from triage.records import Floats
+from triage.training.fit import LEAST_POSITIVES, Rows, balance, fit_head
 
 WIDTH = 6
 C = 0.1

@@ -17,13 +17,13 @@ CEILING = 300
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("triage", "errors", "taxonomy"),
     ("records", "settings"),
-    ("weights", "labels", "audio", "segment", "encoder", "transcribe", "acoustic", "augment"),
-    ("text", "calibrate", "metrics", "export", "policy", "safeguards"),
+    ("weights", "audio", "segment", "encoder", "transcribe", "acoustic"),
+    ("labels", "text", "calibrate", "metrics", "policy", "safeguards"),
     ("classifier", "fusion", "archive"),
-    ("fit", "features", "artefact"),
-    ("card", "dataset", "pipeline"),
-    ("process", "train"),
-    ("answer", "evaluate"),
+    ("artefact",),
+    ("card", "pipeline"),
+    ("process", "training"),
+    ("answer", "measure"),
     ("http",),
     ("service", "cli"),
     ("__main__",),
@@ -32,8 +32,9 @@ ROW = {room: row for row, rooms in enumerate(LAYERS) for room in rooms}
 
 # Only inside of functions, so that what doesn't need them starts without them.
 HEAVY = {
-    "av", "bentoml", "faster_whisper", "huggingface_hub", "librosa", "onnxruntime", "safetensors",
-    "scipy", "sklearn", "tokenizers", "torch", "transformers",
+    "av", "bentoml", "cleanlab", "datasketch", "faster_whisper", "huggingface_hub", "jinja2",
+    "librosa", "matplotlib", "onnxruntime", "pandas", "pyarrow", "safetensors", "scipy", "sklearn",
+    "tokenizers", "torch", "transformers",
 }  # fmt: skip
 MAY_START_HEAVY = {"triage.service"}  # is BentoML's way in
 

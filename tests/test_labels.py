@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from triage.errors import LabelsRefused
-from triage.labels import MOST_PROBLEMS, Labelled, label_matrix, read_labels
+from triage.labels.rows import MOST_PROBLEMS, Labelled, label_matrix, read_labels
 
 CANARY = "canary"
 ROW = {

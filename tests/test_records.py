@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from triage import process, records
 from triage.errors import TooLarge
-from triage.labels import Labelled
+from triage.labels.rows import Labelled
 from triage.records import (
     SAMPLE_RATE,
     Decision,

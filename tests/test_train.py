@@ -18,16 +18,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from triage import features
 from triage.artefact import HEADS, MANIFEST, Manifest, load, read_manifest
 from triage.encoder import SAMPLES_PER_FRAME, Encoded
 from triage.errors import ArtefactRefused, LabelsRefused, TriageError
-from triage.features import VARIANTS, Report
 from triage.pipeline import Triage
 from triage.records import SAMPLE_RATE, Floats, Recording, Scores
 from triage.settings import Settings
 from triage.text import TextEncoder
-from triage.train import Plan, train
+from triage.training import features
+from triage.training.features import VARIANTS, Report
+from triage.training.train import Plan, train
 from triage.weights import sha256
 
 pytestmark = pytest.mark.models
@@ -59,8 +59,8 @@ class Listener:
 @pytest.fixture
 def listener(monkeypatch: pytest.MonkeyPatch) -> type[Listener]:
     """The stand-in, in place of the encoder and its weights."""
-    monkeypatch.setattr("triage.train.SpeechEncoder", Listener)
-    monkeypatch.setattr("triage.train.resolve", lambda weights, place: Path())
+    monkeypatch.setattr("triage.training.train.SpeechEncoder", Listener)
+    monkeypatch.setattr("triage.training.train.resolve", lambda weights, place: Path())
     monkeypatch.setattr(Listener, "heard", 0)
     return Listener
 

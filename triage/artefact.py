@@ -4,6 +4,7 @@
     heads.safetensors           weights, biases and calibrations of the linear heads
     text/encoder.onnx           the sentence encoder, int8
     text/tokenizer.json
+    seen.safetensors            digests of the rows that it was fitted on
     README.md                   the model card
 
 FORMAT is raised by one whenever a reader of today would misread what a writer of tomorrow wrote:
@@ -13,9 +14,11 @@ raise it. A reader refuses every FORMAT but its own.
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -28,10 +31,10 @@ from triage.errors import ArtefactRefused
 from triage.fusion import Fusion
 from triage.weights import sha256
 
-FORMAT = 1
-MANIFEST, HEADS = "manifest.json", "heads.safetensors"
+FORMAT = 2
+MANIFEST, HEADS, SEEN = "manifest.json", "heads.safetensors", "seen.safetensors"
 ENCODER, TOKENIZER = "text/encoder.onnx", "text/tokenizer.json"
-FILES = frozenset({HEADS, ENCODER, TOKENIZER})
+FILES = frozenset({HEADS, ENCODER, TOKENIZER, SEEN})
 NAME = r"[a-z0-9][a-z0-9.\-]{0,63}"  # of a model
 LARGEST_MANIFEST = 4 * 2**20  # bytes
 
@@ -61,6 +64,53 @@ class SourceNote(_Part):
     val: int
 
 
+class Parent(_Part):
+    """The model that another one was made from."""
+
+    name: str
+    digest: str
+
+
+class Guarantee(_Part):
+    """What may be promised of a category's misses (see `triage.training.guarantee`).
+
+    Attributes:
+        threshold: Flagged from this score on, no more than `miss` of the cases are missed, with
+            this confidence; None where there are too few labels to promise that.
+        miss, confidence: The promise, in 0..1.
+        cases: Groups with a positive, held out from fitting and calibration.
+        needed: Groups that the promise takes at least.
+        flagged: Share of the negatives that the threshold flags; None without one.
+    """
+
+    threshold: float | None
+    miss: Probability
+    confidence: Probability
+    cases: int
+    needed: int
+    flagged: float | None
+
+
+class Histogram(_Part):
+    """How often a score or a measurement fell where, on the rows that a model was measured on.
+
+    Attributes:
+        edges: Rising; what is under the first or at and over the last has a bin of its own.
+        counts: One more than there are edges.
+    """
+
+    edges: tuple[float, ...] = Field(min_length=1)
+    counts: tuple[float, ...]
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        if len(self.counts) != len(self.edges) + 1 or min(self.counts) < 0:
+            raise ValueError("a histogram takes one count, 0 or more, for each bin")
+        if any(a >= b for a, b in pairwise(self.edges)):
+            raise ValueError("a histogram's edges don't rise")
+        return self
+
+
 class Manifest(_Part):
     """All that is to be known of a model before it is loaded.
 
@@ -77,6 +127,9 @@ class Manifest(_Part):
         lineage: The data that went in.
         training: Settings and seed, as used.
         metrics: On held-out data, with intervals.
+        parent: The model it was made from; None for one that was made from nothing but data.
+        guarantees: By category, for those that were asked for.
+        reference: What live scores are compared with, by name (see `triage.drift`).
     """
 
     format: int
@@ -92,6 +145,18 @@ class Manifest(_Part):
     lineage: tuple[SourceNote, ...]
     training: Mapping[str, Any]
     metrics: Mapping[str, Any]
+    parent: Parent | None = None
+    guarantees: Mapping[str, Guarantee] = {}
+    reference: Mapping[str, Histogram] = {}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that it says but when it was made: the same data and seed give the same.
+
+        The manifest holds the digests of the model's files, so this stands for them too.
+        """
+        told = self.model_dump(mode="json", exclude={"created"})
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
@@ -204,6 +269,29 @@ def heads_to_bytes(text: Head, sound: Head) -> bytes:
             for key, array in calibrator.to_arrays().items():
                 tensors[f"{kind}.calibrator.{name}.{key}"] = array
     return save({key: np.ascontiguousarray(tensors[key]) for key in sorted(tensors)})
+
+
+def seen_to_bytes(rows: Iterable[int]) -> bytes:
+    """Digests of rows (see `triage.labels.rows`) as the content of `seen.safetensors`."""
+    from safetensors.numpy import save
+
+    return save({"rows": np.array(sorted(rows), np.uint64)})
+
+
+def seen(folder: Path) -> frozenset[int]:
+    """Digests of the rows that a model was fitted on, its parents' included.
+
+    Raises:
+        ArtefactRefused: The file isn't the one that the manifest vouches for.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as load_tensors
+
+    _verify(folder, SEEN, read_manifest(folder).files.get(SEEN, ""))
+    try:
+        return frozenset(load_tensors((folder / SEEN).read_bytes())["rows"].tolist())
+    except (SafetensorError, KeyError):
+        raise ArtefactRefused(f"{SEEN} is not a safetensors file of rows.") from None
 
 
 def _verify(folder: Path, name: str, pinned: str) -> None:

@@ -6,7 +6,7 @@ Nothing here computes. Fields that hold a person's voice, words or identity are 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,10 @@ SAMPLE_RATE = 16_000  # Hz; what Whisper and the voice detector were trained on
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 InputKind = Literal["audio", "text"]
+
+# Told of the progress of long work: what is being done, how much of it is, of how much (0 if
+# that isn't known).
+Report = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

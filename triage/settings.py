@@ -30,7 +30,10 @@ class Settings(BaseSettings):
             `owner/name@revision` of a model hub.
         key: The secret that pseudonyms are made with, 32 bytes or more. Empty: one is made at
             first use and kept, readable by its owner only, in `state`.
-        state: Folder for what must outlive a process: the audit file and the key.
+        state: Folder for what must outlive a process: the audit file, the key, and which model
+            was promoted.
+        store: URL of the database that keeps labels; empty for an SQLite file in `state`.
+        sampling_cap: Share of all recordings that people may ever be shown to label.
         max_bytes, max_seconds, max_channels: Limits on one recording's audio.
         max_characters: Limit on one transcript.
         max_items: Limit on the recordings or texts of one request.
@@ -47,6 +50,8 @@ class Settings(BaseSettings):
     text_encoder: str = ""
     key: SecretStr = SecretStr("")
     state: Path = Path("var")
+    store: str = ""
+    sampling_cap: float = Field(default=0.002, gt=0, le=1)
     max_bytes: int = Field(default=512 * 2**20, gt=0)
     max_seconds: float = Field(default=4 * 3600, gt=0)
     max_channels: int = Field(default=8, gt=0)

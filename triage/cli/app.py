@@ -5,13 +5,13 @@ Nothing heavier than typer may be imported here: `triage --help` answers in unde
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import triage
+from triage.cli import learning
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,14 +26,7 @@ model_app = typer.Typer(no_args_is_help=True, help="Look at models.")
 audit_app = typer.Typer(no_args_is_help=True, help="Look after the audit log.")
 app.add_typer(model_app, name="model")
 app.add_typer(audit_app, name="audit")
-
-
-class Split(StrEnum):
-    """Which rows to evaluate on."""
-
-    VAL = "val"
-    TRAIN = "train"
-    ALL = "all"
+learning.add(app)
 
 
 def _version(wanted: bool) -> None:
@@ -98,66 +91,6 @@ def demo() -> None:
     from triage.cli.demo import run
 
     raise typer.Exit(run())
-
-
-@app.command()
-def train(
-    text: Annotated[Path, typer.Option(help="Labelled texts, .jsonl or .jsonl.gz.")],
-    audio: Annotated[Path, typer.Option(help="Labelled clips, .jsonl or .jsonl.gz.")],
-    out: Annotated[Path, typer.Option(help="Folder for the model; one that is there is replaced.")],
-    name: Annotated[str, typer.Option(help="Name of the model, with its version.")],
-    base: Annotated[
-        Path | None,
-        typer.Option(
-            help="Model whose text encoder is kept; without one it is exported anew, which needs "
-            "the train extra."
-        ),
-    ] = None,
-    exclude_licence: Annotated[
-        list[str] | None,
-        typer.Option(help="Leave out rows whose licence contains this; may be repeated."),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of all that is left to chance.")] = 0,
-    cache: Annotated[Path, typer.Option(help="Folder that keeps computed features.")] = Path(
-        "var/features"
-    ),
-) -> None:
-    """Train a model on labelled texts and clips."""
-    from triage.cli.model import announce
-    from triage.cli.progress import progress
-    from triage.settings import settings
-    from triage.train import Plan
-    from triage.train import train as run
-
-    plan = Plan(text, audio, out, name, base, tuple(exclude_licence or ()), seed, cache)
-    with progress() as report:
-        manifest = run(plan, settings(), report)
-    announce(manifest)
-
-
-@app.command()
-def evaluate(
-    manifest: Annotated[
-        Path, typer.Argument(help="Labelled rows, .jsonl or .jsonl.gz.", show_default=False)
-    ],
-    split: Annotated[Split, typer.Option(help="Which rows.")] = Split.VAL,
-    json: Annotated[
-        typer.FileTextWrite | None,
-        typer.Option(
-            metavar="FILE", help="Write the figures there as JSON; - prints them, and no table."
-        ),
-    ] = None,
-    limit: Annotated[
-        int, typer.Option(min=0, help="Draw this many rows at random; 0 takes all.")
-    ] = 0,
-    repeats: Annotated[
-        int, typer.Option(min=1, help="Resamples behind each 95 % interval.")
-    ] = 1000,
-) -> None:
-    """Measure the model on labelled rows; nothing is decided."""
-    from triage.cli.evaluate import run
-
-    raise typer.Exit(run(manifest, split, json, limit=limit, repeats=repeats))
 
 
 @model_app.command("show")

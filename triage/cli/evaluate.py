@@ -15,8 +15,9 @@ from triage.cli.exits import Exit
 from triage.cli.progress import progress
 from triage.cli.tables import metrics, plain_console
 from triage.errors import LabelsRefused
-from triage.evaluate import Evaluation, evaluate
-from triage.labels import Labelled, read_labels
+from triage.labels.read import read_labels
+from triage.labels.rows import Labelled
+from triage.measure.evaluate import Evaluation, evaluate
 from triage.pipeline import Triage
 from triage.settings import settings
 
@@ -29,7 +30,7 @@ def run(manifest: Path, split: str, out: TextIO | None, *, limit: int, repeats: 
     """
     with progress() as report:
         report("reading the rows", 0, 0)
-        rows = chosen(read_labels(manifest), split, limit)
+        rows = chosen(read_labels([manifest]).rows, split, limit)
         report("reading the rows", len(rows), len(rows))
         triage = Triage.load(settings())
         found = evaluate(triage, rows, workers=settings().cores, repeats=repeats, report=report)

@@ -15,7 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from triage.features import Report
+from triage.records import Report
 
 
 @contextmanager

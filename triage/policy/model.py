@@ -59,6 +59,11 @@ class Policy(Part):
     fallbacks: Fallbacks
     digest: str
 
+    @property
+    def critical(self) -> tuple[str, ...]:
+        """The categories that must not be missed."""
+        return tuple(name for name, one in self.categories.items() if one.critical)
+
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:
         for problems in (_tier_problems, _consequence_problems, _name_problems):

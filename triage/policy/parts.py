@@ -105,10 +105,14 @@ class Part(BaseModel):
 
 
 class Category(Part):
-    """One category: flagged at `threshold` (calibrated probability), and how bad it would be."""
+    """One category: flagged at `threshold` (calibrated probability), and how bad it would be.
+
+    What is `critical` must not be missed: no model is promoted that finds less of it.
+    """
 
     threshold: Probability
     severity: Severity
+    critical: bool = False
 
 
 class Terms(Part):

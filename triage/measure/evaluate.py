@@ -17,10 +17,9 @@ import numpy as np
 
 from triage import metrics
 from triage.errors import InputError, LabelsRefused
-from triage.features import Report
-from triage.labels import Labelled, label_matrix
+from triage.labels.rows import Labelled, label_matrix
 from triage.metrics import Metric
-from triage.records import Floats, Recording, Scores
+from triage.records import Floats, Recording, Report, Scores
 
 ANY = "any category"
 STAGE_FAILED = "stage-failed"

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from triage.artefact import SourceNote
 from triage.classifier import Head
 from triage.errors import LabelsRefused
-from triage.features import SoundFeatures
-from triage.fit import FOLDS, LEAST_POSITIVES, Rows
-from triage.labels import Labelled, label_matrix
+from triage.labels.rows import Labelled, label_matrix
 from triage.records import Doubles, Floats
+from triage.training.features import SoundFeatures
+from triage.training.fit import FOLDS, LEAST_POSITIVES, Rows
 
 NOT_SCORED = frozenset({"directed"})  # labelled, but no category: it tells whom somebody spoke to
 

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from triage.acoustic import pool
 from triage.audio import Limits, decode
-from triage.augment import vary
 from triage.encoder import LONGEST_CHUNK, SpeechEncoder
 from triage.errors import InputError
-from triage.labels import Labelled
-from triage.records import SAMPLE_RATE, Floats, Span
+from triage.labels.rows import Labelled
+from triage.records import SAMPLE_RATE, Floats, Report, Span
 from triage.segment import windows
 from triage.text import TextEncoder, spoken_words
+from triage.training.augment import vary
 from triage.weights import sha256
 
 TEXT_BLOCK = 4096  # rows
@@ -33,7 +33,6 @@ SOUND_BLOCK = 64  # clips
 VARIANTS = 3  # the clip as it is, and two variations of it
 RECIPE = "2"  # raised when the same content should give other features
 
-Report = Callable[[str, int, int], None]
 Arrays = dict[str, NDArray[Any]]
 
 

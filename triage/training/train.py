@@ -31,7 +31,16 @@ from triage.artefact import (
 from triage.audio import Limits
 from triage.card import model_card
 from triage.classifier import Head
-from triage.dataset import (
+from triage.encoder import SpeechEncoder
+from triage.errors import BadSetting, LabelsRefused
+from triage.labels.read import read_labels
+from triage.labels.rows import Labelled, label_matrix
+from triage.metrics import evaluate, recall_at_fpr
+from triage.records import Report
+from triage.settings import Settings
+from triage.taxonomy import CATEGORIES, EVENTS, EVIDENCE_EVENTS
+from triage.text import TextEncoder
+from triage.training.dataset import (
     Measured,
     lineage,
     named,
@@ -41,15 +50,8 @@ from triage.dataset import (
     text_rows,
     trainable,
 )
-from triage.encoder import SpeechEncoder
-from triage.errors import BadSetting, LabelsRefused
-from triage.features import Report, SoundFeatures, sound_features, text_features
-from triage.fit import Rows, fit_head
-from triage.labels import Labelled, label_matrix, read_labels
-from triage.metrics import evaluate, recall_at_fpr
-from triage.settings import Settings
-from triage.taxonomy import CATEGORIES, EVENTS, EVIDENCE_EVENTS
-from triage.text import TextEncoder
+from triage.training.features import SoundFeatures, sound_features, text_features
+from triage.training.fit import Rows, fit_head
 from triage.weights import MINILM_L6, WHISPER_TINY_EN, resolve, sha256
 
 # scikit-learn's C over vectors scaled to unit deviation; chosen by leaving sources out
@@ -120,8 +122,8 @@ def train(plan: Plan, settings: Settings, report: Report) -> Manifest:
         raise BadSetting(f"A model's name must match {NAME}. Choose another with --name.")
     if plan.out.exists() and not (plan.out / MANIFEST).is_file():
         raise BadSetting("The folder to write to is there and holds no model. Choose another.")
-    texts = permitted(read_labels(plan.text), plan.exclude_licences, "text")
-    clips = permitted(read_labels(plan.audio), plan.exclude_licences, "audio")
+    texts = permitted(read_labels([plan.text]).rows, plan.exclude_licences, "text")
+    clips = permitted(read_labels([plan.audio]).rows, plan.exclude_licences, "audio")
     plan.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=plan.out.parent, prefix=".training-") as folder:
         draft = Path(folder) / "model"
@@ -190,7 +192,7 @@ def _text_encoder(plan: Plan, settings: Settings, draft: Path) -> EncoderNote:
         for name in (ENCODER, TOKENIZER):
             shutil.copyfile(plan.base / name, draft / name)
         return base.encoders["text"]
-    from triage.export import export_text_encoder
+    from triage.training.export import export_text_encoder
 
     parity = export_text_encoder(resolve(MINILM_L6, settings.text_encoder), draft / "text")
     if parity["lowest"] < 0.95:

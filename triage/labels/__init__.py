@@ -1,0 +1,1 @@
+"""Labelled rows: read, checked, joined, kept, and what they are worth."""

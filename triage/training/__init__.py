@@ -1,0 +1,1 @@
+"""From labelled rows to a model on disk."""
