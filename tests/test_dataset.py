@@ -14,19 +14,19 @@ from hypothesis import strategies as st
 from triage.calibrate import Calibrator
 from triage.classifier import Head
 from triage.errors import LabelsRefused
-from triage.labels.rows import Labelled
+from triage.labels.rows import Kind, Labelled
+from triage.manifest import SourceNote
 from triage.training.dataset import (
     Measured,
     lineage,
     named,
-    permitted,
     sound_rows,
     split,
     text_rows,
     trainable,
 )
 from triage.training.features import SoundFeatures
-from triage.training.fit import FOLDS, LEAST_POSITIVES
+from triage.training.fit import FOLDS, LEAST_POSITIVES, Rows
 
 PLAIN = Labelled("row", "source", "MIT", "group", "train", {}, {}, text="red")
 
@@ -42,51 +42,6 @@ def sound(clip: list[int], variant: list[int], whole: list[bool]) -> SoundFeatur
     return SoundFeatures(vectors, np.array(clip), np.array(variant), np.array(whole))
 
 
-# What may be trained on ---------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("excluded", "kept"),
-    [
-        ((), ["MIT", "CC-BY-NC-4.0", "unknown"]),
-        (("NC",), ["MIT", "unknown"]),
-        (("nc", "UNKNOWN"), ["MIT"]),
-    ],
-)
-def test_excluded_licences_stay_out(excluded: tuple[str, ...], kept: list[str]) -> None:
-    rows = [replace(PLAIN, licence=licence) for licence in ("MIT", "CC-BY-NC-4.0", "unknown")]
-    assert [row.licence for row in permitted(rows, excluded, "text")] == kept
-
-
-def test_only_rows_of_the_kind_that_is_asked_for(tmp_path: Path) -> None:
-    file = tmp_path / "a.wav"
-    file.touch()
-    rows = [PLAIN, replace(PLAIN, text=None, audio=file), replace(PLAIN, text="", audio=file)]
-    assert permitted(rows, (), "text") == [rows[0], rows[2]]
-    assert permitted(rows, (), "audio") == rows[1:]
-
-
-def test_missing_audio_is_refused_and_counted(tmp_path: Path) -> None:
-    there, gone = tmp_path / "there.wav", tmp_path / "alice-kitchen.wav"
-    there.touch()
-    files = [there, gone, gone]
-    rows = [replace(PLAIN, id=f"r{n}", text=None, audio=file) for n, file in enumerate(files)]
-    with pytest.raises(LabelsRefused, match="2 of 3 audio files are missing, row r1's") as caught:
-        permitted(rows, (), "audio")
-    assert "alice" not in caught.value.detail
-
-
-def test_missing_audio_of_an_excluded_licence_does_not_matter(tmp_path: Path) -> None:
-    gone = replace(PLAIN, licence="NC", text=None, audio=tmp_path / "gone.wav")
-    with pytest.raises(LabelsRefused, match="No audio row to train on"):
-        permitted([gone], ("NC",), "audio")
-
-
-def test_rows_to_measure_on_are_not_enough() -> None:
-    with pytest.raises(LabelsRefused, match=r"No text row .* \['NC'\]"):
-        permitted([replace(PLAIN, split="val"), replace(PLAIN, licence="NC")], ("NC",), "text")
-
-
 # Which names --------------------------------------------------------------------------------
 
 
@@ -95,9 +50,8 @@ def test_names_in_the_order_of_the_taxonomy_then_of_the_alphabet() -> None:
         replace(PLAIN, labels={"zebra": 1, "distress": 0, "directed": 1}),
         replace(PLAIN, labels={"violence": 0, "apple": 0}),
     ]
-    names = named(rows, "labels", ("violence", "sexual", "distress"))
-    assert names == ("violence", "distress", "apple", "zebra")
-    assert named(rows, "events", ("scream",)) == ()
+    assert named(rows, "labels") == ("violence", "distress", "apple", "zebra")
+    assert named(rows, "events") == ()
 
 
 @pytest.mark.parametrize(
@@ -131,7 +85,15 @@ def test_rows_to_measure_on_make_no_name_trainable() -> None:
     with pytest.raises(LabelsRefused, match=f"No name in labels has {LEAST_POSITIVES}") as caught:
         trainable(rows, "labels", ("x",))
     assert caught.value.limit == LEAST_POSITIVES
+    assert "x has 0 positives in 0 groups and 0 negatives in 0 groups" in caught.value.detail
     assert trainable([replace(row, split="train") for row in rows], "labels", ("x",)) == ("x",)
+
+
+def divided(
+    rows: Rows, labelled: list[Labelled], kind: Kind, names: tuple[str, ...]
+) -> tuple[Rows, Measured]:
+    """All training rows to fit on, and the same names to measure."""
+    return split(rows, labelled, kind, names, names, np.ones(len(labelled), bool))
 
 
 # Arrays -------------------------------------------------------------------------------------
@@ -141,7 +103,7 @@ def test_a_text_is_one_row() -> None:
     texts = labelled(3)
     rows = text_rows(texts, np.eye(3, dtype=np.float32))
     assert rows.item.tolist() == [0, 1, 2]
-    assert rows.groups.tolist() == ["group0", "group1", "group2"]
+    assert rows.groups.tolist() == [0, 1, 2]
     assert rows.weights.tolist() == [1, 1, 1]
     assert rows.served.all()
 
@@ -150,7 +112,7 @@ def test_a_clip_weighs_one_however_many_rows_it_has() -> None:
     features = sound([0, 0, 0, 2], [0, 0, 1, 0], [True, False, False, False])
     rows = sound_rows(labelled(3), features)
     assert rows.weights == pytest.approx([1 / 3, 1 / 3, 1 / 3, 1])
-    assert rows.groups.tolist() == ["group0"] * 3 + ["group2"]
+    assert rows.groups.tolist() == [0, 0, 0, 2]
 
 
 def test_only_windows_of_the_clip_as_it_is_are_served() -> None:
@@ -171,14 +133,15 @@ def test_a_split_keeps_each_row_with_its_labels() -> None:
         [0, 1, 0, 0, 1, 0, 0],
         [False, False, True, False, False, False, False],
     )
-    part, measured = split(sound_rows(clips, features), clips, "events", ("siren", "dog"))
-    assert part.vectors[:, 0].tolist() == [0, 1, 5]
+    names = ("siren", "dog")
+    part, measured = divided(sound_rows(clips, features), clips, "events", names)
+    assert part.vectors[part.at, 0].tolist() == [0, 1, 5]
     assert part.item.tolist() == [0, 0, 3]
     assert part.labels[:, 0].tolist() == [0, 0, 1]
     assert np.isnan(part.labels[:, 1]).all()
-    assert measured.vectors[:, 0].tolist() == [3, 6]
+    assert measured.vectors[measured.at, 0].tolist() == [3, 6]
     assert measured.item.tolist() == [0, 1]
-    assert measured.groups.tolist() == ["group2", "group4"]
+    assert measured.groups.tolist() == [2, 4]
     assert measured.labels[0, 0] == 0
     assert np.isnan(measured.labels[1]).all()
 
@@ -190,9 +153,9 @@ def test_a_group_is_on_the_side_that_its_rows_are_on(drawn: list[tuple[int, bool
         for n, (group, train) in enumerate(drawn)
     ]
     rows = text_rows(texts, np.arange(len(texts), dtype=np.float32)[:, None])
-    part, measured = split(rows, texts, "labels", ("x",))
+    part, measured = divided(rows, texts, "labels", ("x",))
     assert len(part.item) + len(measured.item) == len(texts)
-    assert not set(part.groups) & set(measured.groups)
+    assert not set(part.groups.tolist()) & set(measured.groups.tolist())
 
 
 def test_an_item_scores_as_its_highest_row() -> None:
@@ -200,16 +163,48 @@ def test_an_item_scores_as_its_highest_row() -> None:
     head = Head(("x", "y"), np.eye(2, dtype=np.float32), np.zeros(2, np.float32), (line, line))
     vectors = np.array([[1, -1], [-2, 3], [-4, 0]], np.float32)
     measured = Measured(
-        vectors, np.array([0, 0, 1]), np.zeros((2, 2), np.float32), np.array(["a", "b"])
+        vectors[::-1], np.array([2, 1, 0]), np.array([0, 0, 1]), np.zeros((2, 2)), np.array([0, 1])
     )
     expected = 1 / (1 + np.exp(-np.array([[1.0, 3.0], [-4.0, 0.0]])))
     assert measured.scores(head) == pytest.approx(expected)
 
 
+def test_only_what_is_new_is_fitted_on_and_every_name_is_measured() -> None:
+    texts = [
+        replace(row, labels={"x": n % 2, "y": 1}, split="train" if n < 4 else "val")
+        for n, row in enumerate(labelled(6))
+    ]
+    rows = text_rows(texts, np.eye(6, dtype=np.float32))
+    new = np.array([False, True, True, False, True, True])
+    part, measured = split(rows, texts, "labels", ("x",), ("y", "x"), new)
+    assert part.item.tolist() == [1, 2]
+    assert part.labels.tolist() == [[1], [0]]
+    assert measured.labels.tolist() == [[1, 0], [1, 1]]
+
+
+def test_a_share_of_votes_is_fitted_as_it_is_and_measured_as_yes_or_no() -> None:
+    texts = [
+        replace(row, labels={"x": share}, split=side)
+        for row, (share, side) in zip(
+            labelled(4), [(0.25, "train"), (0.25, "val"), (0.5, "val"), (0.75, "val")], strict=True
+        )
+    ]
+    part, measured = divided(text_rows(texts, np.eye(4, dtype=np.float32)), texts, "labels", ("x",))
+    assert part.labels.tolist() == [[0.25]]
+    assert measured.labels.tolist() == [[0], [1], [1]]
+
+
+def test_a_text_in_which_nothing_was_heard_is_no_row() -> None:
+    vectors = np.array([[1.0], [np.nan], [3.0]], np.float32)
+    rows = text_rows(labelled(3), vectors)
+    assert rows.item.tolist() == [0, 2]
+    assert rows.vectors[rows.at, 0].tolist() == [1, 3]
+
+
 # Lineage ------------------------------------------------------------------------------------
 
 
-def test_lineage_counts_each_source_under_each_licence() -> None:
+def test_lineage_counts_each_source_under_each_licence_and_what_was_before() -> None:
     rows = [
         PLAIN,
         replace(PLAIN, split="val"),
@@ -217,9 +212,15 @@ def test_lineage_counts_each_source_under_each_licence() -> None:
         replace(PLAIN, licence="CC0"),
         replace(PLAIN, source="another", split="val"),
     ]
-    notes = [(n.kind, n.source, n.licence, n.train, n.val) for n in lineage(rows, "text")]
+    before = [
+        SourceNote(kind="text", source="source", licence="MIT", train=5, val=1),
+        SourceNote(kind="text", source="old", licence="MIT", train=7, val=0),
+    ]
+    notes = [(n.kind, n.source, n.licence, n.train, n.val) for n in lineage(rows, rows[:1], before)]
     assert notes == [
         ("text", "another", "MIT", 0, 1),
+        ("text", "old", "MIT", 7, 0),
         ("text", "source", "CC0", 1, 0),
-        ("text", "source", "MIT", 2, 1),
+        ("text", "source", "MIT", 7, 2),
+        ("audio", "source", "MIT", 1, 0),
     ]

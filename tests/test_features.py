@@ -15,10 +15,18 @@ from triage.acoustic import pool
 from triage.audio import Limits, decode
 from triage.encoder import LONGEST_CHUNK, SAMPLES_PER_FRAME, Encoded
 from triage.labels.rows import Labelled
-from triage.records import SAMPLE_RATE, Floats
+from triage.records import SAMPLE_RATE, Floats, Report
 from triage.segment import windows
 from triage.training import features
-from triage.training.features import VARIANTS, SoundFeatures, sound_features, text_features
+from triage.training.cache import FeatureCache
+from triage.training.features import (
+    VARIANTS,
+    Ears,
+    SoundFeatures,
+    add_heard,
+    sound_features,
+    text_features,
+)
 
 LIMITS = Limits(10**8, 3600, 8)
 ROW = Labelled("row", "source", "MIT", "group", "train", {}, {})
@@ -29,6 +37,7 @@ class Reader:
     """Stands in for the sentence encoder: the vector is the number of words and of letters."""
 
     read: int = 0
+    width: int = 2
 
     def pooled(self, texts: Sequence[Sequence[str]]) -> Floats:
         self.read += len(texts)
@@ -71,14 +80,19 @@ def clips(folder: Path, *seconds: float) -> list[Labelled]:
 
 
 def read(rows: Sequence[Labelled], reader: Reader, cache: Path, digest: str = "d") -> Floats:
-    return text_features(rows, reader, digest, cache, lambda *_: None)  # type: ignore[arg-type]
+    kept = FeatureCache(cache)
+    return text_features(rows, reader, digest, kept, lambda *_: None)  # type: ignore[arg-type]
 
 
 def listen(
-    rows: Sequence[Labelled], listener: Listener, cache: Path, **changed: Any
+    rows: Sequence[Labelled],
+    listener: Listener,
+    cache: Path,
+    report: Report = lambda *_: None,
+    **changed: Any,
 ) -> SoundFeatures:
-    how = {"digest": "d", "limits": LIMITS, "seed": 0, "report": lambda *_: None} | changed
-    return sound_features(rows, listener, cache=cache, **how)  # type: ignore[arg-type]
+    ears = replace(Ears(listener, "d", LIMITS, 0), **changed)  # type: ignore[arg-type]
+    return sound_features(rows, ears, FeatureCache(cache), report)
 
 
 # Words --------------------------------------------------------------------------------------
@@ -93,7 +107,7 @@ def test_each_text_has_its_vector_in_its_place(
         texts("red", "Red, green!", "a b c"),
         Reader(),  # type: ignore[arg-type]
         "d",
-        tmp_path,
+        FeatureCache(tmp_path),
         lambda *progress: told.append(progress),
     )
     assert vectors.tolist() == [[1, 3], [2, 8], [3, 3]]
@@ -109,16 +123,16 @@ def test_a_text_is_read_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "digest"),
-    [(texts("red", "blue"), "d"), (texts("redgreen"), "d"), (texts("red", "green"), "other")],
+    ("rows", "digest", "anew"),
+    [(texts("red", "blue"), "d", 1), (texts("redgreen"), "d", 1), (texts("red", "green"), "e", 2)],
 )
 def test_other_words_or_another_encoder_are_read_anew(
-    tmp_path: Path, rows: list[Labelled], digest: str
+    tmp_path: Path, rows: list[Labelled], digest: str, anew: int
 ) -> None:
     reader = Reader()
     read(texts("red", "green"), reader, tmp_path)
     assert read(rows, reader, tmp_path, digest).shape == (len(rows), 2)
-    assert reader.read == 2 + len(rows)
+    assert reader.read == 2 + anew
 
 
 # Sounds -------------------------------------------------------------------------------------
@@ -249,25 +263,47 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(
     assert np.array_equal(found.clip, listen(rows, Listener(), tmp_path / "new").clip)
 
 
-def test_a_kill_in_the_middle_of_writing_leaves_nothing_that_is_read(
+def test_one_row_more_or_less_leaves_the_others_in_the_cache(tmp_path: Path) -> None:
+    reader = Reader()
+    read(texts("a", "b", "c", "d"), reader, tmp_path)
+    vectors = read(texts("new one", "b", "d", "c"), reader, tmp_path)
+    assert vectors[:, 1].tolist() == [6, 1, 1, 1]
+    assert reader.read == 5
+
+
+# Recordings without text ---------------------------------------------------------------------
+
+
+def heard(rows: Sequence[Labelled], cache: Path, monkeypatch: pytest.MonkeyPatch) -> Floats:
+    """Features where the transcriber writes the number of clips that it has heard."""
+    said: list[str] = []
+
+    def words(file: Path, ears: Ears, transcriber: object) -> list[str]:
+        said.append("word")
+        return said[:-1]
+
+    monkeypatch.setattr(features, "_said", words)
+    monkeypatch.setattr(features, "Transcriber", lambda encoder: None)
+    ears = Ears(Listener(), "d", LIMITS, 0)  # type: ignore[arg-type]
+    vectors = read(rows, Reader(), cache)
+    add_heard(vectors, rows, ears, Reader(), "d", FeatureCache(cache), lambda *_: None)  # type: ignore[arg-type]
+    return vectors
+
+
+def test_a_recording_without_text_is_read_as_it_is_heard(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killed(file: Path, **arrays: Any) -> None:
-        file.write_bytes(b"half")
-        raise KeyboardInterrupt
-
-    reader = Reader()
-    with monkeypatch.context() as patched:
-        patched.setattr(np, "savez", killed)
-        with pytest.raises(KeyboardInterrupt):
-            read(texts("red"), reader, tmp_path)
-    assert read(texts("red"), reader, tmp_path).tolist() == [[1, 3]]
-    assert reader.read == 2
+    rows = [*texts("red"), *clips(tmp_path, 0.5, 0.6, 0.7)]
+    vectors = heard(rows, tmp_path / "cache", monkeypatch)
+    assert vectors[0].tolist() == [1, 3]
+    assert np.isnan(vectors[1]).all()  # nothing was said
+    assert vectors[2:].tolist() == [[1, 4], [2, 8]]
+    assert np.array_equal(heard(rows, tmp_path / "cache", monkeypatch), vectors, equal_nan=True)
 
 
-def test_a_cache_is_never_unpickled(tmp_path: Path) -> None:
-    read(texts("red"), Reader(), tmp_path)
-    (file,) = tmp_path.glob("*.npz")
-    np.savez(file, x=np.array([{"a": "pickle"}], dtype=object))
-    with pytest.raises(ValueError, match="pickle"):
-        read(texts("red"), Reader(), tmp_path)
+def test_what_was_said_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard(clips(tmp_path, 0.5, 0.6), tmp_path / "cache", monkeypatch)
+    read(texts("canary"), Reader(), tmp_path / "cache")
+    for file in (tmp_path / "cache").iterdir():
+        assert b"word" not in file.read_bytes()
+        assert b"canary" not in file.read_bytes()

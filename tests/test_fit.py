@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,10 +15,20 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from triage.classifier import Head
+from triage.classifier import Head, Scaling
 from triage.errors import LabelsRefused
-from triage.records import Floats
-from triage.training.fit import LEAST_POSITIVES, Rows, balance, fit_head
+from triage.records import Doubles, Floats
+from triage.training import fit as fitting
+from triage.training.fit import (
+    FOLDS,
+    LEAST_POSITIVES,
+    RECALIBRATE_FROM,
+    Prior,
+    Rows,
+    balance,
+    fit_head,
+    scaling_of,
+)
 
 WIDTH = 6
 C = 0.1
@@ -33,17 +43,26 @@ def rows(items: int = 60, each: int = 1, names: int = 1, seed: int = 0) -> Rows:
     vectors[:, 0] += labels[item, 0]
     return Rows(
         vectors=vectors * np.float32(3) + np.float32(5),
+        at=np.arange(len(item)),
         labels=labels[item],
-        sources=np.array(["a", "b", "b"])[item % 3],
-        groups=item.astype(str),
+        sources=np.array([0, 1, 1])[item % 3],
+        groups=item,
         weights=np.full(len(item), 1 / each, np.float32),
+        stands=np.ones(len(item), np.float32),
         item=item,
         served=np.ones(len(item), bool),
     )
 
 
-def fit(data: Rows, names: Sequence[str] = ("x",)) -> tuple[Head, dict[str, Floats]]:
-    return fit_head(data, names, C, lambda done, total: None)
+def fit(
+    data: Rows,
+    names: Sequence[str] = ("x",),
+    prior: Prior | None = None,
+    scaling: Scaling | None = None,
+) -> tuple[Head, Mapping[str, Doubles]]:
+    scaling = scaling or scaling_of(data.vectors, data.at)
+    found = fit_head(data, names, scaling, C, lambda done, total: None, prior)
+    return found.head, found.held_out
 
 
 # Balance ------------------------------------------------------------------------------------
@@ -132,7 +151,8 @@ def test_each_name_is_fitted_by_its_own_labels() -> None:
     data.labels[:, 1] = 1 - data.labels[:, 0]
     head, held_out = fit(data, ("x", "y"))
     told = []
-    fit_head(data, ("x", "y"), C, lambda done, total: told.append((done, total)))
+    scaling = scaling_of(data.vectors, data.at)
+    fit_head(data, ("x", "y"), scaling, C, lambda done, total: told.append((done, total)))
     assert head.names == ("x", "y")
     assert head.weights[0, 0] > 0 > head.weights[1, 0]
     assert set(held_out) == {"x", "y"}
@@ -145,13 +165,11 @@ def test_what_is_unknown_takes_no_part(unknown: set[int], value: float) -> None:
     """The vectors of rows with an unknown label may hold anything, or not be there at all."""
     data, gone = rows(), sorted(unknown)
     data.labels[gone] = np.nan
-    head, held_out = fit(data)
+    scaling = scaling_of(data.vectors, data.at)
+    head, held_out = fit(data, scaling=scaling)
     data.vectors[gone] = value
-    again, _ = fit(data)
-    kept = np.setdiff1d(np.arange(60), gone)
-    without, _ = fit(
-        Rows(*(getattr(data, name)[kept] for name in Rows.__dataclass_fields__)),  # type: ignore[arg-type]
-    )
+    again, _ = fit(data, scaling=scaling)
+    without, _ = fit(data.only(np.setdiff1d(np.arange(60), gone)), scaling=scaling)
     for other in (again, without):
         assert np.array_equal(head.weights, other.weights)
         assert np.array_equal(head.bias, other.bias)
@@ -171,7 +189,7 @@ def test_a_group_is_never_judged_by_a_fit_that_saw_it() -> None:
         rows(items=200),
         vectors=rng.normal(size=(40, 60))[of].astype(np.float32),
         labels=labels[:, None],
-        groups=of.astype(str),
+        groups=of,
     )
     head, held_out = fit(data)
     assert roc_auc_score(labels, head.logits(data.vectors)[:, 0]) > 0.95
@@ -220,3 +238,102 @@ def test_just_enough_of_a_label_is_fitted() -> None:
     data.labels[np.flatnonzero(data.labels[:, 0] == 1)[LEAST_POSITIVES:]] = np.nan
     head, _ = fit(data)
     assert np.isfinite(head.weights).all()
+
+
+# From a base --------------------------------------------------------------------------------
+
+
+def based(regularisation: float = C, items: int = 120) -> tuple[Prior, Scaling]:
+    data = rows(items=items, seed=5)
+    scaling = scaling_of(data.vectors, data.at)
+    return Prior(fit(data, scaling=scaling)[0], regularisation), scaling
+
+
+def test_a_base_that_holds_fast_is_given_back() -> None:
+    prior, scaling = based(1e-9)
+    head, _ = fit(rows(seed=1), prior=prior, scaling=scaling)
+    assert head.weights == pytest.approx(prior.head.weights, abs=1e-4)
+
+
+def test_a_base_moves_as_far_as_it_is_let() -> None:
+    moved = []
+    data = rows(seed=1)
+    data.vectors[:, 1] -= 4 * data.labels[:, 0]
+    for strength in (1e-4, 1e-2, 1.0):
+        prior, scaling = based(strength)
+        head, _ = fit(data, prior=prior, scaling=scaling)
+        moved.append(float(np.linalg.norm(head.weights - prior.head.weights)))
+    assert moved == sorted(moved)
+    assert moved[2] > 5 * moved[0]
+
+
+def test_few_labels_keep_the_calibration_of_the_base_and_many_do_not() -> None:
+    prior, scaling = based()
+    for items, kept in ((2 * RECALIBRATE_FROM - 4, True), (2 * RECALIBRATE_FROM + 4, False)):
+        data = rows(items=items, seed=1)
+        found = fit_head(data, ("x",), scaling, C, lambda *_: None, prior)
+        assert (found.head.calibrators[0] is prior.head.calibrators[0]) is kept
+        assert found.recalibrated == (() if kept else ("x",))
+
+
+def test_a_name_that_the_base_lacks_is_fitted_as_without_one() -> None:
+    prior, scaling = based()
+    data = rows(seed=1)
+    alone, _ = fit(data, ("y",), scaling=scaling)
+    beside, _ = fit(data, ("y",), prior=prior, scaling=scaling)
+    assert np.array_equal(alone.weights, beside.weights)
+
+
+# Shares of votes, weights, and very many rows ------------------------------------------------
+
+
+def test_more_votes_for_it_make_it_likelier() -> None:
+    """The same vectors, of which all, most or few annotators said yes."""
+    heights = []
+    for share in (0.55, 0.75, 1.0):
+        data = rows(items=80)
+        data.labels[data.labels == 1] = share
+        _, held_out = fit(data)
+        heights.append(float(np.nanmean(held_out["x"][data.labels[:, 0] >= 0.5])))
+    assert heights == sorted(heights)
+    assert heights[2] - heights[0] > 0.1
+
+
+def test_what_an_item_stands_for_moves_the_calibration_and_not_the_weights() -> None:
+    data = rows(items=80)
+    rare = replace(data, stands=np.where(data.labels[:, 0] == 1, 1, 50).astype(np.float32))
+    (one, often), (two, seldom) = fit(data), fit(rare)
+    assert np.array_equal(one.weights, two.weights)
+    assert seldom["x"].mean() < often["x"].mean() / 3
+
+
+def test_very_many_rows_are_thinned_and_all_are_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = rows(items=300)
+    data.labels[:240, 0] = 0
+    seen: list[int] = []
+    minimise = fitting._fit
+    monkeypatch.setattr(
+        fitting,
+        "_fit",
+        lambda name, vectors, *rest: seen.append(len(vectors)) or minimise(name, vectors, *rest),
+    )
+    monkeypatch.setattr(fitting, "MOST_ROWS", 100)
+    monkeypatch.setattr(fitting, "CHUNK", 7)
+    _, held_out = fit(data)
+    assert seen == [100] * (FOLDS + 1)
+    assert np.isfinite(held_out["x"]).all()
+    assert held_out["x"][data.labels[:, 0] == 1].mean() > held_out["x"].mean()
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.booleans()), min_size=1, max_size=60))
+def test_folds_keep_groups_whole_and_spread_the_positive_ones(
+    drawn: list[tuple[int, bool]],
+) -> None:
+    groups = np.array([group for group, _ in drawn])
+    hard = np.array([float(label) for _, label in drawn])
+    folds = fitting._folds(groups, hard, np.random.default_rng(0))
+    by_group = {group: set(folds[groups == group]) for group in groups}
+    assert all(len(found) == 1 for found in by_group.values())
+    positive = [by_group[group].copy().pop() for group in set(groups[hard == 1])]
+    counts = np.bincount(positive, minlength=FOLDS) if positive else np.zeros(FOLDS)
+    assert counts.max() - counts.min() <= 1

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from triage.artefact import Manifest, SourceNote
+from triage.manifest import Manifest, SourceNote
 
 # "CC-BY-NC-4.0", "Non-commercial", "unknown", and none at all.
 _BARRED = re.compile(r"(?<![a-z])nc(?![a-z])|non.?commercial|unknown|^\s*$", re.IGNORECASE)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from triage.calibrate import Calibrator
+from triage.calibrate import AS_IT_IS, Calibrator
 from triage.records import Doubles, Floats, TextWindow
 from triage.text import TextEncoder, TokenWindow
 
@@ -41,6 +41,63 @@ class Head:
             one.apply(column) for one, column in zip(self.calibrators, logits.T, strict=True)
         ]
         return np.stack(columns, axis=1)
+
+
+    def only(self, names: Sequence[str]) -> Head:
+        """The head of some of the names, in their order."""
+        columns = [self.names.index(name) for name in names]
+        return Head(
+            tuple(names),
+            self.weights[columns],
+            self.bias[columns],
+            tuple(self.calibrators[column] for column in columns),
+        )
+
+    def updated(self, other: Head) -> Head:
+        """This head, with another's names in place of its own where both have them."""
+        kept = [name for name in self.names if name not in other.names]
+        joined = Head.joined([self.only(kept), other])
+        return joined.only([*dict.fromkeys((*self.names, *other.names))])
+
+    @classmethod
+    def empty(cls, width: int) -> Head:
+        """The head of no name, over vectors of this width."""
+        return cls((), np.empty((0, width), np.float32), np.empty(0, np.float32), ())
+
+    @classmethod
+    def joined(cls, heads: Sequence[Head]) -> Head:
+        """Heads over the same vectors as one, one at least; no name twice."""
+        return cls(
+            tuple(name for head in heads for name in head.names),
+            np.concatenate([head.weights for head in heads]),
+            np.concatenate([head.bias for head in heads]),
+            tuple(one for head in heads for one in head.calibrators),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """Mean and deviation of the vectors that a head was fitted on, each of shape (width,)."""
+
+    mean: Floats = field(repr=False)
+    scale: Floats = field(repr=False)
+
+    def apply(self, vectors: Floats) -> Floats:
+        """Vectors with mean 0 and deviation 1, shape (n, width)."""
+        scaled: Floats = np.subtract(vectors, self.mean, dtype=np.float32)
+        scaled /= self.scale
+        return scaled
+
+    def scaled(self, head: Head) -> Doubles:
+        """Weights and bias of a head of one name, for scaled vectors: shape (width + 1,)."""
+        weights = head.weights[0].astype(np.float64)
+        return np.append(weights * self.scale, head.bias[0] + weights @ self.mean)
+
+    def unscaled(self, name: str, theta: Doubles) -> Head:
+        """The head of one name, not calibrated, from weights and bias for scaled vectors."""
+        weights = theta[:-1] / self.scale
+        bias = theta[-1:] - weights @ self.mean
+        return Head((name,), weights[None].astype(np.float32), bias.astype(np.float32), (AS_IT_IS,))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from triage.artefact import SourceNote
 from triage.classifier import Head
 from triage.errors import LabelsRefused
-from triage.labels.rows import Labelled, label_matrix
+from triage.labels.rows import YES, Kind, Labelled, label_matrix
+from triage.manifest import SourceNote
 from triage.records import Doubles, Floats
+from triage.taxonomy import CATEGORIES, EVENTS
 from triage.training.features import SoundFeatures
-from triage.training.fit import FOLDS, LEAST_POSITIVES, Rows
+from triage.training.fit import CHUNK, FOLDS, LEAST_POSITIVES, Integers, Rows
 
 NOT_SCORED = frozenset({"directed"})  # labelled, but no category: it tells whom somebody spoke to
-
-Kind = Literal["labels", "events"]
+TAXONOMY: Mapping[Kind, tuple[str, ...]] = {"labels": CATEGORIES, "events": EVENTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,51 +27,32 @@ class Measured:
     """Rows held out from fitting and calibration, as they are served.
 
     Attributes:
-        vectors: Shape (rows, width).
+        vectors: Shape (vectors, width).
+        at: Which vector each row has, shape (rows,).
         item: Of each row, counted from 0, shape (rows,).
-        labels: Shape (items, names).
+        labels: Shape (items, names): 0, 1, or NaN for unknown.
         groups: Shape (items,).
     """
 
     vectors: Floats = field(repr=False)
-    item: NDArray[np.int64] = field(repr=False)
-    labels: Floats = field(repr=False)
-    groups: NDArray[np.str_] = field(repr=False)
+    at: Integers = field(repr=False)
+    item: Integers = field(repr=False)
+    labels: Doubles = field(repr=False)
+    groups: Integers = field(repr=False)
 
     def scores(self, head: Head) -> Doubles:
         """Each item's highest probability over its rows, shape (items, names)."""
         highest = np.full((len(self.groups), len(head.names)), -np.inf, np.float32)
-        np.maximum.at(highest, self.item, head.logits(self.vectors))
+        for start in range(0, len(self.at), CHUNK):
+            some = slice(start, start + CHUNK)
+            np.maximum.at(highest, self.item[some], head.logits(self.vectors[self.at[some]]))
         return head.calibrated(highest)
 
 
-def permitted(
-    rows: Sequence[Labelled], excluded: Sequence[str], kind: Literal["text", "audio"]
-) -> list[Labelled]:
-    """The rows of one kind whose licence holds none of the excluded words, case ignored.
-
-    Raises:
-        LabelsRefused: An audio file is missing, or nothing is left to train on.
-    """
-    words = [word.lower() for word in excluded]
-    kept = [row for row in rows if not any(word in row.licence.lower() for word in words)]
-    kept = [row for row in kept if (row.text if kind == "text" else row.audio) is not None]
-    missing = [row for row in kept if row.audio is not None and not row.audio.is_file()]
-    if missing:
-        raise LabelsRefused(
-            f"{len(missing)} of {len(kept)} audio files are missing, row {missing[0].id}'s first. "
-            "Restore them, or take their rows out."
-        )
-    if not any(row.split == "train" for row in kept):
-        raise LabelsRefused(
-            f"No {kind} row to train on is left after the licences {list(excluded)} were left out."
-        )
-    return kept
-
-
-def named(rows: Sequence[Labelled], kind: Kind, first: Sequence[str]) -> tuple[str, ...]:
+def named(rows: Iterable[Labelled], kind: Kind) -> tuple[str, ...]:
     """Every name in the rows' labels: the taxonomy's in its order, then others by the alphabet."""
     found = {name for row in rows for name in getattr(row, kind)} - NOT_SCORED
+    first = TAXONOMY[kind]
     return (*(n for n in first if n in found), *sorted(found - set(first)))
 
 
@@ -80,39 +60,41 @@ def trainable(labelled: Sequence[Labelled], kind: Kind, names: Sequence[str]) ->
     """The names with enough of both labels among the training items, in enough groups for folds.
 
     Raises:
-        LabelsRefused: Not one name has.
+        LabelsRefused: Not one name has; says what each has.
     """
     fitted = [row for row in labelled if row.split == "train"]
-    enough = tuple(name for name in names if _least(fitted, kind, name))
+    counts = {name: _counted(fitted, kind, name) for name in names}
+    enough = tuple(name for name in names if _enough(counts[name]))
     if not enough:
+        has = "; ".join(f"{name} has {_told(counts[name])}" for name in names) or "none is labelled"
         raise LabelsRefused(
-            f"No name in {kind} has {LEAST_POSITIVES} items of each label in {FOLDS} groups. "
-            "Label more.",
+            f"No name in {kind} has {LEAST_POSITIVES} items of each label in {FOLDS} groups to "
+            f"train on: {has}. Label more.",
             limit=LEAST_POSITIVES,
         )
     return enough
 
 
-def _least(rows: Sequence[Labelled], kind: Kind, name: str) -> bool:
-    for label in (0, 1):
-        groups = [row.group for row in rows if getattr(row, kind).get(name) == label]
-        if len(groups) < LEAST_POSITIVES or len(set(groups)) < FOLDS:
-            return False
-    return True
-
-
 def text_rows(texts: Sequence[Labelled], vectors: Floats) -> Rows:
-    """One row for each text; labels are still to be put in by `split`."""
+    """One row for each text; labels are still to be put in by `split`.
+
+    Args:
+        texts: The rows.
+        vectors: Of each, shape (texts, width); not a number where there are no words after all.
+    """
     count = len(texts)
-    return Rows(
+    rows = Rows(
         vectors=vectors,
+        at=np.arange(count),
         labels=np.empty((count, 0), np.float32),
-        sources=np.array([row.source for row in texts]),
-        groups=np.array([row.group for row in texts]),
+        sources=codes(row.source for row in texts),
+        groups=codes(row.group for row in texts),
         weights=np.ones(count, np.float32),
+        stands=np.array([row.weight for row in texts], np.float32),
         item=np.arange(count),
         served=np.ones(count, bool),
     )
+    return rows.only(~np.isnan(vectors[:, 0]))
 
 
 def sound_rows(clips: Sequence[Labelled], sound: SoundFeatures) -> Rows:
@@ -120,17 +102,24 @@ def sound_rows(clips: Sequence[Labelled], sound: SoundFeatures) -> Rows:
     per_clip = np.bincount(sound.clip, minlength=len(clips))
     return Rows(
         vectors=sound.vectors,
+        at=np.arange(len(sound.clip)),
         labels=np.empty((len(sound.clip), 0), np.float32),
-        sources=np.array([row.source for row in clips])[sound.clip],
-        groups=np.array([row.group for row in clips])[sound.clip],
+        sources=codes(row.source for row in clips)[sound.clip],
+        groups=codes(row.group for row in clips)[sound.clip],
         weights=(1 / per_clip[sound.clip]).astype(np.float32),
+        stands=np.array([row.weight for row in clips], np.float32)[sound.clip],
         item=sound.clip,
         served=(sound.variant == 0) & ~sound.whole,
     )
 
 
 def split(
-    rows: Rows, labelled: Sequence[Labelled], kind: Kind, names: Sequence[str]
+    rows: Rows,
+    labelled: Sequence[Labelled],
+    kind: Kind,
+    names: Sequence[str],
+    measured: Sequence[str],
+    fit: NDArray[np.bool_],
 ) -> tuple[Rows, Measured]:
     """The labelled rows to fit on, and those to measure on.
 
@@ -138,33 +127,70 @@ def split(
         rows: Without labels.
         labelled: By item.
         kind: Which of their labels.
-        names: The columns that the labels are to have.
+        names: The columns that the labels to fit on are to have.
+        measured: The columns that the labels to measure on are to have.
+        fit: Which items of split "train" are fitted on, shape (items,).
     """
-    labels = label_matrix(labelled, kind, names)
-    fitted = np.array([row.split == "train" for row in labelled])[rows.item]
-    part = Rows(
-        rows.vectors[fitted],
-        labels[rows.item[fitted]],
-        rows.sources[fitted],
-        rows.groups[fitted],
-        rows.weights[fitted],
-        rows.item[fitted],
-        rows.served[fitted],
+    training = np.array([row.split == "train" for row in labelled], bool)
+    fitted = rows.only((training & fit)[rows.item])
+    labels = label_matrix(labelled, kind, names)[fitted.item]
+    held = rows.only(~training[rows.item] & rows.served)
+    items, first, index = np.unique(held.item, return_index=True, return_inverse=True)
+    truth = label_matrix([labelled[item] for item in items], kind, measured).astype(np.float64)
+    hard = np.where(np.isnan(truth), np.nan, truth >= YES)
+    return (
+        replace(fitted, labels=labels),
+        Measured(rows.vectors, held.at, index, hard, held.groups[first]),
     )
-    held = ~fitted & rows.served
-    items, first, index = np.unique(rows.item[held], return_index=True, return_inverse=True)
-    return part, Measured(rows.vectors[held], index, labels[items], rows.groups[held][first])
 
 
-def lineage(rows: Sequence[Labelled], kind: str) -> list[SourceNote]:
-    counts = Counter((row.source, row.licence, row.split) for row in rows)
-    return [
+def lineage(
+    texts: Sequence[Labelled], clips: Sequence[Labelled], before: Sequence[SourceNote]
+) -> tuple[SourceNote, ...]:
+    """What went in: these rows, and what a base was made from."""
+    counts: Counter[tuple[str, str, str, str]] = Counter()
+    for kind, rows in (("text", texts), ("audio", clips)):
+        counts.update((kind, row.source, row.licence, row.split) for row in rows)
+    for note in before:
+        counts[note.kind, note.source, note.licence, "train"] += note.train
+        counts[note.kind, note.source, note.licence, "val"] += note.val
+    kinds = sorted({one[:3] for one in counts}, key=lambda one: (one[0] != "text", one))
+    return tuple(
         SourceNote(
             kind=kind,
             source=source,
             licence=licence,
-            train=counts[source, licence, "train"],
-            val=counts[source, licence, "val"],
+            train=counts[kind, source, licence, "train"],
+            val=counts[kind, source, licence, "val"],
         )
-        for source, licence in sorted({(s, l) for s, l, _ in counts})  # noqa: E741
-    ]
+        for kind, source, licence in kinds
+    )
+
+
+def _counted(rows: Sequence[Labelled], kind: Kind, name: str) -> dict[bool, list[str]]:
+    """The groups of the rows with either label, one for each row."""
+    groups: dict[bool, list[str]] = {True: [], False: []}
+    for row in rows:
+        if (label := getattr(row, kind).get(name)) is not None:
+            groups[label >= YES].append(row.group)
+    return groups
+
+
+def _enough(counted: Mapping[bool, Sequence[str]]) -> bool:
+    return all(
+        len(groups) >= LEAST_POSITIVES and len(set(groups)) >= FOLDS for groups in counted.values()
+    )
+
+
+def _told(counted: Mapping[bool, Sequence[str]]) -> str:
+    parts = ((True, "positives"), (False, "negatives"))
+    return " and ".join(
+        f"{len(counted[label])} {word} in {len(set(counted[label]))} groups"
+        for label, word in parts
+    )
+
+
+def codes(values: Iterable[str]) -> Integers:
+    """A number for each distinct text, in the order in which they appear."""
+    known: dict[str, int] = {}
+    return np.array([known.setdefault(value, len(known)) for value in values], np.int64)

@@ -1,264 +1,213 @@
-"""From labelled rows to a model on disk: features, heads, calibration, figures, manifest, card."""
+"""From labelled rows to a model on disk: encoders, features, heads, fusion, manifest, card."""
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-import triage
-from triage.artefact import (
-    ENCODER,
-    FILES,
-    FORMAT,
-    HEADS,
-    MANIFEST,
-    NAME,
-    TOKENIZER,
-    EncoderNote,
-    Manifest,
-    heads_to_bytes,
-    load,
-)
+from triage import artefact
+from triage.artefact import ENCODER, Artefact
 from triage.audio import Limits
 from triage.card import model_card
-from triage.classifier import Head
 from triage.encoder import SpeechEncoder
-from triage.errors import BadSetting, LabelsRefused
-from triage.labels.read import read_labels
-from triage.labels.rows import Labelled, label_matrix
-from triage.metrics import evaluate, recall_at_fpr
+from triage.errors import LabelsRefused
+from triage.labels.rows import Labelled, Problem, label_matrix
+from triage.manifest import MANIFEST, Manifest
+from triage.policy.model import load_policy
 from triage.records import Report
 from triage.settings import Settings
-from triage.taxonomy import CATEGORIES, EVENTS, EVIDENCE_EVENTS
+from triage.taxonomy import EVIDENCE_EVENTS
 from triage.text import TextEncoder
-from triage.training.dataset import (
-    Measured,
-    lineage,
-    named,
-    permitted,
-    sound_rows,
-    split,
-    text_rows,
-    trainable,
+from triage.training.cache import FeatureCache
+from triage.training.dataset import sound_rows, text_rows
+from triage.training.describe import Made, describe
+from triage.training.encoders import text_encoder
+from triage.training.features import Ears, add_heard, sound_features, text_features
+from triage.training.fit import Rows
+from triage.training.gather import Gathered, gather
+from triage.training.heads import Base, Part, part
+from triage.training.joint import Strengths, fit_strengths
+from triage.training.plan import (
+    SOUND_REGULARISATION,
+    SOUND_UPDATE,
+    STRENGTHS,
+    TEXT_REGULARISATION,
+    TEXT_UPDATE,
+    Plan,
 )
-from triage.training.features import SoundFeatures, sound_features, text_features
-from triage.training.fit import Rows, fit_head
-from triage.weights import MINILM_L6, WHISPER_TINY_EN, resolve, sha256
-
-# scikit-learn's C over vectors scaled to unit deviation; chosen by leaving sources out
-# (docs/decisions/0004).
-TEXT_REGULARISATION = 0.003
-SOUND_REGULARISATION = 0.01
-EVENT_FPR = 0.01  # of clips without the event, where an event starts to be reported
-REPEATS = 500  # of the bootstrap
-
-Figures = dict[str, Any]
-
-# How often such a sound in a private home is a case of the category, by judgement, until
-# recordings labelled with both exist (docs/decisions/0005).
-STRENGTHS: Mapping[str, Mapping[str, float]] = {
-    "scream": {"distress": 0.9, "violence": 0.2},
-    "cry": {"distress": 0.7},
-    "baby_cry": {"distress": 0.1},
-    "shout": {"distress": 0.3, "harassment": 0.1},
-    "gunshot": {"violence": 0.9},
-    "explosion": {"violence": 0.4},
-    "glass_break": {"violence": 0.3},
-    "siren": {"medical_emergency": 0.1},
-    "alarm": {"distress": 0.1},
-}
+from triage.weights import WHISPER_TINY_EN, resolve
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What is to be trained from what.
+class Trained:
+    """What a training gave.
 
     Attributes:
-        text, audio: Labelled rows; both are needed for a model that hears and reads.
-        out: Folder to write the model to. Replaced whole, at the very end.
-        name: The model's name.
-        base: A model whose text encoder is taken over; without one, the sentence encoder is
-            exported anew, which needs the `[train]` extra.
-        exclude_licences: Rows whose licence contains any of these, case ignored, stay out.
-        seed: Of everything that is left to chance.
-        cache: Folder for features; what is there is not computed again.
+        manifest: Of the model that was written.
+        problems: Rows that couldn't be used.
     """
 
-    text: Path
-    audio: Path
-    out: Path
-    name: str
-    base: Path | None = None
-    exclude_licences: tuple[str, ...] = ()
-    seed: int = 0
-    cache: Path = Path("var/features")
+    manifest: Manifest
+    problems: tuple[Problem, ...] = field(repr=False)
 
 
-def train(plan: Plan, settings: Settings, report: Report) -> Manifest:
+def train(plan: Plan, settings: Settings, report: Report) -> Trained:
     """Trains a model and writes it to `plan.out`.
 
     Rows of split "train" are fitted on; rows of split "val" are only measured on.
 
     Args:
         plan: What is to be trained.
-        settings: Where the encoders' weights are, limits and threads.
+        settings: Where the encoders' weights are, limits, threads, and the policy, whose critical
+            categories get a guarantee.
         report: Told of the progress: stage, done, of how many.
 
     Raises:
-        BadSetting: The plan's name can't be a model's, or its folder holds something else.
-        LabelsRefused: The rows can't be read or hold too little.
+        LabelsRefused: The rows can't be read, leak, or hold too little.
+        ArtefactRefused: The base doesn't load.
         WeightsNotFound: An encoder's weights are missing.
+        OSError: The disk is full, say. What was there before still is.
     """
-    if not re.fullmatch(NAME, plan.name):
-        raise BadSetting(f"A model's name must match {NAME}. Choose another with --name.")
-    if plan.out.exists() and not (plan.out / MANIFEST).is_file():
-        raise BadSetting("The folder to write to is there and holds no model. Choose another.")
-    texts = permitted(read_labels([plan.text]).rows, plan.exclude_licences, "text")
-    clips = permitted(read_labels([plan.audio]).rows, plan.exclude_licences, "audio")
-    plan.out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=plan.out.parent, prefix=".training-") as folder:
-        draft = Path(folder) / "model"
-        draft.mkdir()
-        text_note = _text_encoder(plan, settings, draft)
+    base = artefact.load(plan.base) if plan.base else None
+    documented = base.manifest.strengths if base else STRENGTHS
+    rows = gather(
+        plan.data,
+        settings.store_url,
+        plan.exclude_licences,
+        plan.categories,
+        documented,
+        report,
+        drop_leaks=plan.drop_leaks,
+    )
+    anew, new = _new_rows(rows, plan, base)
+    with _draft(plan.out) as draft, _cache(plan) as cache:
+        note = text_encoder(plan, settings, rows.texts, base, draft, report)
         encoder = TextEncoder(draft / "text", settings.cores)
-        digest = text_note.files[ENCODER]
-        vectors = text_features(texts, encoder, digest, plan.cache, report)
-        rows = text_rows(texts, vectors)
-        categories = trainable(texts, "labels", named(texts, "labels", CATEGORIES))
-        text_head, text_metrics = _fitted(rows, texts, categories, report)
+        ears = _ears(plan, settings)
+        vectors = text_features(rows.texts, encoder, note.files[ENCODER], cache, report)
+        add_heard(vectors, rows.texts, ears, encoder, note.files[ENCODER], cache, report)
+        words = text_rows(rows.texts, vectors)
+        heard = sound_features(rows.clips, ears, cache, report)
+        sounds = sound_rows(rows.clips, heard)
 
-        speech = SpeechEncoder(resolve(WHISPER_TINY_EN, settings.whisper))
-        sound = sound_features(
-            clips,
-            speech,
-            WHISPER_TINY_EN.files["model.bin"],
-            plan.cache,
-            Limits(settings.max_bytes, settings.max_seconds, settings.max_channels),
-            plan.seed,
-            report,
+        text = part(
+            words,
+            rows.texts,
+            "labels",
+            TEXT_REGULARISATION,
+            _told(report, "text heads"),
+            None
+            if anew or plan.finetune or base is None
+            else Base(base.text, base.text_scaling, TEXT_UPDATE),
+            _taken(rows.texts, new),
         )
-        rows = sound_rows(clips, sound)
-        events = trainable(clips, "events", named(clips, "events", EVENTS))
-        sound_head, sound_metrics, thresholds = _fitted_events(rows, clips, events, report)
-
-        (draft / HEADS).write_bytes(heads_to_bytes(text_head, sound_head))
-        manifest = Manifest(
-            format=FORMAT,
-            name=plan.name,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            code=triage.__version__,
-            files={name: sha256(draft / name) for name in sorted(FILES)},
-            encoders={
-                "speech": EncoderNote(
-                    name=WHISPER_TINY_EN.name,
-                    width=speech.width,
-                    licence=WHISPER_TINY_EN.licence,
-                    files=WHISPER_TINY_EN.files,
-                ),
-                "text": text_note,
-            },
-            categories=categories,
-            events=events,
-            event_thresholds=thresholds,
-            strengths={
-                event: {c: s for c, s in row.items() if c in categories}
-                for event, row in STRENGTHS.items()
-                if event in events
-            },
-            lineage=(*lineage(texts, "text"), *lineage(clips, "audio")),
-            training=_training(plan, texts, clips, sound, categories, events),
-            metrics={"text, val": text_metrics, "sound, val": sound_metrics},
+        sound = part(
+            sounds,
+            rows.clips,
+            "events",
+            SOUND_REGULARISATION,
+            _told(report, "sound heads"),
+            None if anew or base is None else Base(base.sound, base.sound_scaling, SOUND_UPDATE),
+            _taken(rows.clips, new),
         )
+        if not (text.fitted or sound.fitted):
+            raise LabelsRefused(f"{text.refused} {sound.refused}".strip())
+        strengths, joined = _joined(rows, words, text, sounds, sound, documented)
+        made = Made(rows, new, note, ears, text, sound, strengths, joined, len(heard.failed), anew)
+        critical = load_policy(settings.policy).critical
+        manifest = describe(plan, made, base, critical, draft)
         (draft / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
         (draft / "README.md").write_text(model_card(manifest))
-        load(draft)  # what can't be loaded is not kept
+        artefact.load(draft)  # what can't be loaded is not kept
         _put(draft, plan.out)
-    return manifest
+    return Trained(manifest, rows.problems)
 
 
-def _text_encoder(plan: Plan, settings: Settings, draft: Path) -> EncoderNote:
-    if plan.base is not None:
-        base = load(plan.base).manifest
-        (draft / "text").mkdir()
-        for name in (ENCODER, TOKENIZER):
-            shutil.copyfile(plan.base / name, draft / name)
-        return base.encoders["text"]
-    from triage.training.export import export_text_encoder
+def _new_rows(rows: Gathered, plan: Plan, base: Artefact | None) -> tuple[bool, frozenset[str]]:
+    """Whether to fit anew, and the ids of the rows to fit on.
 
-    parity = export_text_encoder(resolve(MINILM_L6, settings.text_encoder), draft / "text")
-    if parity["lowest"] < 0.95:
-        raise LabelsRefused(f"The exported encoder differs from the float one: {parity}.")
-    return EncoderNote(
-        name=f"{MINILM_L6.name}, int8",
-        width=TextEncoder(draft / "text").width,
-        licence=MINILM_L6.licence,
-        files={name: sha256(draft / name) for name in (ENCODER, TOKENIZER)},
+    Anew if there is no base, or if every row that the base was fitted on is here: then nothing is
+    lost, and what is fitted is what the same rows would give without a base.
+    """
+    seen = artefact.seen(plan.base) if plan.base and base else frozenset[int]()
+    if not seen or seen <= set(rows.digests.values()):
+        return base is None or bool(seen), frozenset(rows.digests)
+    new = frozenset(id for id, digest in rows.digests.items() if digest not in seen)
+    if not new:
+        raise LabelsRefused(
+            f"The base was fitted on all of these {len(rows.digests)} rows already. Label more."
+        )
+    return False, new
+
+
+def _taken(labelled: Sequence[Labelled], new: frozenset[str]) -> NDArray[np.bool_]:
+    return np.array([row.id in new for row in labelled], bool)
+
+
+def _ears(plan: Plan, settings: Settings) -> Ears:
+    return Ears(
+        SpeechEncoder(resolve(WHISPER_TINY_EN, settings.whisper), settings.cores),
+        WHISPER_TINY_EN.files["model.bin"],
+        Limits(settings.max_bytes, settings.max_seconds, settings.max_channels),
+        plan.seed,
+        settings.cores,
     )
 
 
-def _fitted(
-    rows: Rows, labelled: Sequence[Labelled], names: Sequence[str], report: Report
-) -> tuple[Head, list[Figures]]:
-    part, measured = split(rows, labelled, "labels", names)
-    head, _ = fit_head(part, names, TEXT_REGULARISATION, _told(report, "text heads"))
-    return head, _figures(head, measured)
-
-
-def _fitted_events(
-    rows: Rows, labelled: Sequence[Labelled], names: Sequence[str], report: Report
-) -> tuple[Head, list[Figures], dict[str, float]]:
-    part, measured = split(rows, labelled, "events", names)
-    head, held_out = fit_head(part, names, SOUND_REGULARISATION, _told(report, "sound heads"))
-    truth = label_matrix(labelled, "events", names)
-    thresholds = {}
-    for column, name in enumerate(names):
-        if name in EVIDENCE_EVENTS:
-            known = ~np.isnan(held_out[name])
-            labels = truth[: len(known), column][known]
-            point = recall_at_fpr(labels, held_out[name][known], EVENT_FPR)
-            thresholds[name] = min(float(point.threshold), 1.0)
-    return head, _figures(head, measured), thresholds
-
-
-def _figures(head: Head, measured: Measured) -> list[Figures]:
-    scores = measured.scores(head)
-    found = evaluate(measured.labels, scores, head.names, measured.groups, REPEATS)
-    return [asdict(one) for one in found]
+def _joined(
+    rows: Gathered,
+    words: Rows,
+    text: Part,
+    sounds: Rows,
+    sound: Part,
+    documented: Strengths,
+) -> tuple[dict[str, dict[str, float]], tuple[str, ...]]:
+    """The fusion's strengths, fitted where recordings are labelled with categories."""
+    place = {row.id: n for n, row in enumerate(rows.texts)}
+    both = [(n, row) for n, row in enumerate(rows.clips) if row.labels and row.split == "train"]
+    said = text.probabilities(words, np.array([place[row.id] for _, row in both], np.int64))
+    heard = sound.probabilities(sounds, np.array([n for n, _ in both], np.int64))
+    labels = label_matrix([row for _, row in both], "labels", text.head.names)
+    columns = [n for n, event in enumerate(sound.head.names) if event in EVIDENCE_EVENTS]
+    return fit_strengths(
+        said,
+        heard[:, columns],
+        labels.astype(np.float64),
+        text.head.names,
+        [sound.head.names[n] for n in columns],
+        documented,
+    )
 
 
 def _told(report: Report, stage: str) -> Callable[[int, int], None]:
     return lambda done, total: report(stage, done, total)
 
 
-def _training(
-    plan: Plan,
-    texts: Sequence[Labelled],
-    clips: Sequence[Labelled],
-    sound: SoundFeatures,
-    categories: Sequence[str],
-    events: Sequence[str],
-) -> dict[str, Any]:
-    return {
-        "seed": plan.seed,
-        "text_regularisation": TEXT_REGULARISATION,
-        "sound_regularisation": SOUND_REGULARISATION,
-        "excluded_licences": list(plan.exclude_licences),
-        "data": {"text": sha256(plan.text), "audio": sha256(plan.audio)},
-        "too_few_labels": [
-            *(n for n in named(texts, "labels", CATEGORIES) if n not in categories),
-            *(n for n in named(clips, "events", EVENTS) if n not in events),
-        ],
-        "undecodable_clips": len(sound.failed),
-    }
+@contextmanager
+def _cache(plan: Plan) -> Iterator[FeatureCache]:
+    cache = FeatureCache(plan.cache)
+    try:
+        yield cache
+    finally:
+        cache.close()
+
+
+@contextmanager
+def _draft(out: Path) -> Iterator[Path]:
+    """A folder beside the model's that is gone afterwards, whatever happens."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".training-") as folder:
+        draft = Path(folder) / "model"
+        draft.mkdir()
+        yield draft
 
 
 def _put(draft: Path, out: Path) -> None:

@@ -1,0 +1,83 @@
+"""The text encoder of a model in training: a base's, the pretrained one, or one tuned here."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from triage.artefact import ENCODER, TOKENIZER, Artefact
+from triage.errors import LabelsRefused
+from triage.labels.rows import Labelled, label_matrix
+from triage.manifest import EncoderNote
+from triage.records import Report
+from triage.settings import Settings
+from triage.text import TextEncoder, spoken_words
+from triage.training.dataset import codes, named, trainable
+from triage.training.plan import Plan
+from triage.weights import MINILM_L6, resolve, sha256
+
+LEAST_PARITY = 0.95  # cosine of a vector of the int8 encoder with the float one's
+
+
+def text_encoder(
+    plan: Plan,
+    settings: Settings,
+    texts: Sequence[Labelled],
+    base: Artefact | None,
+    draft: Path,
+    report: Report,
+) -> EncoderNote:
+    """Puts the text encoder into the draft of a model, and says what it is.
+
+    Raises:
+        LabelsRefused: The int8 encoder differs too much from the float one.
+        WeightsNotFound: The pretrained weights are missing.
+        BadSetting: The `[train]` extra is missing.
+    """
+    if base and not plan.finetune:
+        (draft / "text").mkdir()
+        for name in (ENCODER, TOKENIZER):
+            shutil.copyfile(base.folder / name, draft / name)
+        return base.manifest.encoders["text"]
+    from triage.training.export import export_text_encoder
+
+    source, name = resolve(MINILM_L6, settings.text_encoder), MINILM_L6.name
+    if plan.finetune:
+        source, name = _tuned(plan, source, texts, draft.parent, report), f"{name}, tuned"
+    parity = export_text_encoder(source, draft / "text")
+    if parity["lowest"] < LEAST_PARITY:
+        raise LabelsRefused(
+            f"The int8 encoder's vectors have a cosine of {parity['lowest']:.3f} with the float "
+            f"one's at the lowest, {LEAST_PARITY} is the least. Tune it less."
+        )
+    return EncoderNote(
+        name=f"{name}, int8",
+        width=TextEncoder(draft / "text").width,
+        licence=MINILM_L6.licence,
+        files={file: sha256(draft / file) for file in (ENCODER, TOKENIZER)},
+    )
+
+
+def _tuned(
+    plan: Plan, source: Path, texts: Sequence[Labelled], folder: Path, report: Report
+) -> Path:
+    from triage.training.finetune import Options, finetune
+
+    rows = [row for row in texts if row.split == "train" and row.text is not None]
+    names = trainable(rows, "labels", named(rows, "labels"))
+    finetune(
+        source,
+        [spoken_words(row.text or "") for row in rows],
+        label_matrix(rows, "labels", names),
+        codes(row.source for row in rows),
+        codes(row.group for row in rows),
+        np.ones(len(rows), np.float32),
+        folder / "tuned",
+        Options(seed=plan.seed),
+        plan.cache / "tuning",
+        report,
+    )
+    return folder / "tuned"

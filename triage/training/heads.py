@@ -1,0 +1,154 @@
+"""One kind of heads, over words or over sounds: fitted, joined with a base's, and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triage.classifier import Head, Scaling
+from triage.errors import LabelsRefused
+from triage.labels.rows import Kind, Labelled
+from triage.metrics import evaluate
+from triage.records import Doubles
+from triage.reliability import reliability
+from triage.training.dataset import Measured, named, split, trainable
+from triage.training.fit import Integers, Prior, Rows, fit_head, scaling_of
+
+REPEATS = 500  # of the bootstrap
+BINS = 15  # of a reliability diagram
+
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The heads that a fit starts from, and how strongly it is held there."""
+
+    head: Head
+    scaling: Scaling
+    regularisation: float
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Fitted heads and what came out for them.
+
+    Attributes:
+        head: Of every name: fitted here, or kept from the base.
+        scaling: What the vectors were scaled by.
+        fitted, recalibrated: The names that were.
+        too_few: The names with too few labels to fit.
+        held_out: Out-of-fold probabilities by fitted name, shape (items,), NaN where unknown.
+        measured: The rows of split "val".
+        scores: Of those by `head`, shape (measured items, names).
+        figures: How good it is on those, by name.
+        refused: Why nothing was fitted; empty if something was.
+    """
+
+    head: Head
+    scaling: Scaling = field(repr=False)
+    fitted: tuple[str, ...]
+    recalibrated: tuple[str, ...]
+    too_few: tuple[str, ...]
+    held_out: Mapping[str, Doubles] = field(repr=False)
+    measured: Measured = field(repr=False)
+    scores: Doubles = field(repr=False)
+    figures: list[Figures] = field(repr=False)
+    refused: str = ""
+
+    def probabilities(self, rows: Rows, items: Integers) -> Doubles:
+        """Some items' probabilities, out of fold where they were fitted on.
+
+        Args:
+            rows: Of all items.
+            items: Which ones, each once.
+
+        Returns:
+            Shape (items, names); 0 for an item without rows.
+        """
+        served = rows.only(rows.served & np.isin(rows.item, items))
+        place = np.zeros(max(items.max(initial=0), rows.item.max(initial=0)) + 1, np.int64)
+        place[items] = np.arange(len(items))
+        highest = np.full((len(items), len(self.head.names)), -np.inf, np.float32)
+        logits = self.head.logits(served.vectors[served.at])
+        np.maximum.at(highest, place[served.item], logits)
+        found = np.zeros(highest.shape)
+        there = np.isfinite(highest[:, 0])
+        found[there] = self.head.calibrated(highest[there])
+        for name, held_out in self.held_out.items():
+            column, inside = self.head.names.index(name), items < len(held_out)
+            known = np.flatnonzero(inside)[~np.isnan(held_out[items[inside]])]
+            found[known, column] = held_out[items[known]]
+        return found
+
+
+def part(
+    rows: Rows,
+    labelled: Sequence[Labelled],
+    kind: Kind,
+    regularisation: float,
+    report: Callable[[int, int], None],
+    base: Base | None,
+    new: NDArray[np.bool_],
+) -> Part:
+    """Fits the heads of every name that has labels enough, and measures them and the base's.
+
+    With a base and labels enough for no name, the base's heads are kept as they are.
+
+    Args:
+        rows: Features of all items, without labels.
+        labelled: By item.
+        kind: Which of their labels.
+        regularisation: scikit-learn's C, of names that the base doesn't have.
+        report: Told how many names are done.
+        base: What is kept where the rows say nothing, and started from where they do.
+        new: Which items to fit on, those that the base was not fitted on; shape (items,).
+
+    Raises:
+        LabelsRefused: No name has labels enough, and there is no base.
+    """
+    there = np.zeros(len(labelled), bool)  # not a clip that couldn't be decoded
+    there[rows.item] = True
+    fresh = [row for row, taken in zip(labelled, new & there, strict=True) if taken]
+    asked, refused = named(fresh, kind), ""
+    try:
+        names = trainable(fresh, kind, asked)
+    except LabelsRefused as error:
+        if base is None:
+            raise
+        names, refused = (), error.detail
+    measurable = tuple(dict.fromkeys((*(base.head.names if base else ()), *names)))
+    training, measured = split(rows, labelled, kind, names, measurable, new)
+    scaling = base.scaling if base else scaling_of(rows.vectors, training.at)
+    prior = Prior(base.head, base.regularisation) if base else None
+    fitted = fit_head(training, names, scaling, regularisation, report, prior)
+    head = base.head.updated(fitted.head) if base else fitted.head
+    scores, figures = figures_of(head, measured)
+    return Part(
+        head=head,
+        scaling=scaling,
+        fitted=names,
+        recalibrated=fitted.recalibrated,
+        too_few=tuple(name for name in asked if name not in names),
+        held_out=fitted.held_out,
+        measured=measured,
+        scores=scores,
+        figures=figures,
+        refused=refused,
+    )
+
+
+def figures_of(head: Head, measured: Measured) -> tuple[Doubles, list[Figures]]:
+    """Scores of held-out items, and how good they are: intervals and reliability by name."""
+    scores = measured.scores(head)
+    found = evaluate(measured.labels, scores, head.names, measured.groups, REPEATS)
+    figures = []
+    for column, one in enumerate(found):
+        known = ~np.isnan(measured.labels[:, column])
+        bins = reliability(measured.labels[known, column], scores[known, column], BINS)
+        figures.append(asdict(one) | {"reliability": [asdict(each) for each in bins]})
+    return scores, figures
