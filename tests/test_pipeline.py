@@ -439,3 +439,36 @@ def test_a_transcript_over_the_limit_is_refused_with_numbers(triage: Triage) -> 
         triage.score(Recording("a", transcript=SECRET + " " * (limit + 1 - len(SECRET))))
     assert caught.value.limit == limit
     assert "recipe" not in caught.value.detail
+
+
+# What it is like ----------------------------------------------------------------------------
+
+
+def test_a_recording_is_measured(triage: Triage, plain: Scores, command: Recording) -> None:
+    found = plain.measurements
+    assert set(found) == {
+        "seconds", "loudness", "level_range", "speech_share", "words", "word_probability",
+        "sound_distance",
+    }  # fmt: skip
+    assert found["seconds"] == plain.seconds
+    assert plain.transcript is not None
+    assert found["words"] == len(plain.transcript.text.split())
+    assert 0 < found["word_probability"] <= 1
+    assert 0 < found["speech_share"] <= 1
+    assert -60 < found["loudness"] < 0 < found["level_range"]
+    assert 0.1 < found["sound_distance"] < 3  # of the kind of sound that it was fitted on
+
+
+def test_text_alone_has_words_to_measure(triage: Triage) -> None:
+    assert triage.score(Recording("a", transcript=SECRET)).measurements == {"words": 6}
+
+
+def test_the_distance_is_in_deviations_of_what_the_model_was_fitted_on(
+    triage: Triage, plain: Scores, command: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = replace(triage.artefact.sound_scaling, scale=2 * triage.artefact.sound_scaling.scale)
+    monkeypatch.setattr(triage, "artefact", replace(triage.artefact, sound_scaling=wide))
+    found = triage.score(replace(command, transcript="")).measurements
+    assert found["sound_distance"] == pytest.approx(plain.measurements["sound_distance"] / 2)
+    assert found["words"] == 0
+    assert "word_probability" not in found

@@ -16,7 +16,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from triage.drift import reference_of
 from triage.errors import AuditFailed, NothingToScore
+from triage.live import Window, read
+from triage.manifest import read_manifest
 from triage.process import Answer, Processor, Refusal
 from triage.records import Decision, Outcome, Recording, Scores
 from triage.safeguards.audit import AuditEntry, AuditLog, verify
@@ -280,3 +283,47 @@ def test_all_parts_are_those_of_the_settings(
     assert loaded.pseudonymiser.pseudonym(ALICE) == processor.pseudonymiser.pseudonym(ALICE)
     loaded.process(said("a"), "cli")
     assert verify(limits.state / "audit.jsonl").entries == 1
+
+
+# The live window ----------------------------------------------------------------------------
+
+
+def test_every_scored_pass_is_counted_and_no_refused_one(
+    processor: Processor, tmp_path: Path
+) -> None:
+    reference = reference_of({"event scream": [0.0, 1.0], "category violence": [0.0, 1.0]})
+    window = Window(tmp_path, reference, now=lambda: NOON)
+    counting = replace(processor, live=window)
+    counting.process([Recording(ALICE, audio=b"sound"), *said("", "fine")], "batch")
+    counting.process([Recording(ALICE, audio=b"sound")], "http")
+    window.flush()
+    assert read(tmp_path, reference, NOON).total["event scream"].tolist() == [0, 2]
+
+
+def test_what_is_not_in_the_audit_is_not_counted(processor: Processor, tmp_path: Path) -> None:
+    reference = reference_of({"event scream": [0.0, 1.0]})
+    window = Window(tmp_path / "live", reference, now=lambda: NOON)
+    broken = replace(processor, live=window, audit=AuditLog(tmp_path))
+    with pytest.raises(AuditFailed):
+        broken.process([Recording(ALICE, audio=b"sound")], "http")
+    window.flush()
+    assert not (tmp_path / "live").exists()
+
+
+def test_a_window_that_cannot_be_written_stops_no_answer(
+    processor: Processor, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    window = Window(tmp_path / "file" / "live", reference_of({"event scream": [0.0, 1.0]}))
+    counting = replace(processor, live=window)
+    (answer,) = counting.process([Recording(ALICE, audio=b"sound")], "http")
+    window.flush()
+    assert isinstance(answer, Outcome)
+    assert window.failures == 1
+
+
+@pytest.mark.models
+def test_the_loaded_processor_counts_for_its_model(real_processor: Processor, model: Path) -> None:
+    manifest = read_manifest(model)
+    assert real_processor.live.reference == manifest.reference
+    assert real_processor.live.folder.name == manifest.digest[:16]

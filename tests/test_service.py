@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from time import monotonic, sleep
 from typing import Any
 
@@ -320,6 +322,128 @@ def test_a_connection_can_be_used_again_without_waiting(service: Running) -> Non
 def test_all_of_it_is_in_an_audit_that_holds(service: Running) -> None:
     assert service.post("/score_text", json={"text": "hello"}).status_code == 200
     assert verify(service.folder / "state" / "audit.jsonl").entries > 0
+
+
+# Another model ------------------------------------------------------------------------------
+
+
+def renamed(model: Path, folder: Path, name: str) -> Path:
+    """The model under another name, and so with another digest."""
+    shutil.copytree(model, folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"name": name}))
+    return folder
+
+
+def change(one: Running, script: str, *arguments: str) -> None:
+    """Changes the model in service from another process, as a command does."""
+    before = (
+        "import sys; from pathlib import Path; from triage.artefact import load; "
+        "from triage.settings import settings; "
+        "from triage.registry import champion, promote, rollback; own, who = settings(), "
+        "{'by': 'a test', 'reason': 'to see'}; "
+    )
+    subprocess.run(
+        [sys.executable, "-c", before + script, *arguments],
+        env=environment(one.folder),
+        timeout=PATIENCE,
+        check=True,
+    )
+
+
+PROMOTE = "promote(load(Path(sys.argv[1])), own, against=champion(own).digest, **who)"
+ROLLBACK = "rollback(own, **who)"
+# Between the last check of what is promoted and the service's first look at it.
+DAMAGE = """
+from triage import registry
+record = registry._record
+def damaged(change, own):
+    (change.after.folder / "heads.safetensors").write_bytes(b"rot")
+    record(change, own)
+registry._record = damaged
+"""
+
+
+class Crowd:
+    """Clients that post texts without a pause.
+
+    Attributes:
+        answers: Status and model of every answer, in their order.
+    """
+
+    def __init__(self, one: Running, clients: int) -> None:
+        self._one = one
+        self._clients = clients
+        self._over = Event()
+        self.answers: list[tuple[int, str]] = []
+
+    def __enter__(self) -> Crowd:
+        self._pool = ThreadPoolExecutor(self._clients)
+        self._posting = [self._pool.submit(self._post) for _ in range(self._clients)]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._pool.shutdown()
+        for client in self._posting:
+            client.result()
+
+    def _post(self) -> None:
+        with httpx.Client(base_url=self._one.url, timeout=PATIENCE) as client:
+            while not self._over.is_set():
+                answer = client.post("/score_text", json={"text": "turn off the light"})
+                self.answers.append((answer.status_code, answer.json().get("model", "")))
+
+    def wait_for(self, model: str) -> None:
+        end = monotonic() + PATIENCE
+        seen = len(self.answers)
+        while (200, model) not in self.answers[seen:]:
+            assert monotonic() < end, self._one.log
+            sleep(0.02)
+
+
+def gauge(one: Running, name: str) -> float:
+    (found,) = re.findall(rf"^{name} (\S+)$", httpx.get(one.url + "/metrics").text, re.M)
+    return float(found)
+
+
+def test_models_change_places_and_no_request_is_lost(
+    service: Running, model: Path, tmp_path: Path
+) -> None:
+    old, new = read_manifest(model).name, "challenger-1"
+    challenger = renamed(model, tmp_path / "challenger", new)
+    with Crowd(service, 4) as crowd:
+        crowd.wait_for(old)
+        change(service, PROMOTE, str(challenger))
+        crowd.wait_for(new)
+        told = httpx.get(service.url + "/model").json()
+        change(service, ROLLBACK)
+        crowd.wait_for(old)
+    assert {status for status, _ in crowd.answers} == {200}
+    names = [name for _, name in crowd.answers]
+    assert set(names) == {old, new}
+    # Answers overtake each other, so the order holds but for those in hand at a change.
+    first, last = names.index(new), len(names) - names[::-1].index(new)
+    assert names[first + 4 : last - 4].count(old) == 0
+    assert (told["name"], told["digest"]) == (new, read_manifest(challenger).digest)
+    assert gauge(service, 'triage_model_reloads_total{result="done"}') == 2
+    assert f"model {new}" in service.log
+
+
+def test_a_promoted_model_that_is_damaged_does_not_reach_the_service(
+    service: Running, model: Path, tmp_path: Path
+) -> None:
+    challenger = renamed(model, tmp_path / "challenger", "challenger-2")
+    with Crowd(service, 2) as crowd:
+        change(service, DAMAGE + PROMOTE, str(challenger))
+        end = monotonic() + PATIENCE
+        while gauge(service, "triage_model_behind") == 0:
+            assert monotonic() < end, service.log
+            sleep(0.1)
+        change(service, ROLLBACK)
+    assert set(crowd.answers) == {(200, read_manifest(model).name)}
+    assert "heads.safetensors has SHA-256" in service.log
+    assert "goes on serving" in service.log
 
 
 # Stopping, and not starting -------------------------------------------------------------------

@@ -7,7 +7,10 @@ the others with a stand-in that is faster, and that counts.
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import wave
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -18,16 +21,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from triage.artefact import HEADS, MANIFEST, Manifest, load, read_manifest
+from triage.artefact import HEADS, load, seen
 from triage.encoder import SAMPLES_PER_FRAME, Encoded
 from triage.errors import ArtefactRefused, LabelsRefused, TriageError
+from triage.manifest import MANIFEST, Manifest, Parent, read_manifest
 from triage.pipeline import Triage
-from triage.records import SAMPLE_RATE, Floats, Recording, Scores
+from triage.records import SAMPLE_RATE, Floats, Recording, Report, Scores
 from triage.settings import Settings
 from triage.text import TextEncoder
 from triage.training import features
-from triage.training.features import VARIANTS, Report
-from triage.training.train import Plan, train
+from triage.training.features import VARIANTS
+from triage.training.plan import Plan
+from triage.training.train import train
 from triage.weights import sha256
 
 pytestmark = pytest.mark.models
@@ -45,7 +50,7 @@ class Listener:
     heard = 0
     width = 2
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, workers: int) -> None:
         pass
 
     def encode(self, samples: Floats) -> Encoded:
@@ -63,6 +68,13 @@ def listener(monkeypatch: pytest.MonkeyPatch) -> type[Listener]:
     monkeypatch.setattr("triage.training.train.resolve", lambda weights, place: Path())
     monkeypatch.setattr(Listener, "heard", 0)
     return Listener
+
+
+@pytest.fixture
+def unheard(listener: type[Listener], monkeypatch: pytest.MonkeyPatch) -> type[Listener]:
+    """The stand-in, as wide as the encoder that a base was fitted on; it can't hear."""
+    monkeypatch.setattr(Listener, "width", 384)
+    return listener
 
 
 def texts() -> list[Row]:
@@ -122,11 +134,14 @@ def write(file: Path, rows: Iterable[Row]) -> Path:
 def planned(folder: Path, model: Path) -> Plan:
     """A plan over rows written to a folder, for a model beside them."""
     return Plan(
-        text=write(folder / "texts.jsonl", texts()),
-        audio=write(folder / "clips" / "clips.jsonl", clips(folder / "clips")),
+        data=(
+            write(folder / "texts.jsonl", texts()),
+            write(folder / "clips" / "clips.jsonl", clips(folder / "clips")),
+        ),
         out=folder / "out" / "model",
         name="colours-1",
         base=model,
+        anew=True,
         cache=folder / "cache",
     )
 
@@ -147,7 +162,7 @@ def quiet(stage: str, done: int, total: int) -> None:
 
 
 def run(plan: Plan, report: Report = quiet) -> Manifest:
-    return train(plan, Settings(threads=2), report)
+    return train(plan, Settings(threads=2, state=plan.cache), report).manifest
 
 
 def heads(plan: Plan) -> str:
@@ -177,7 +192,7 @@ def test_a_trained_model_loads_and_scores(real: tuple[Plan, Manifest, list[Any]]
     assert triage.artefact.manifest == manifest
 
     def scored(line: str, clip: int) -> Scores:
-        audio = plan.audio.parent / f"{clip}.wav"
+        audio = plan.data[1].parent / f"{clip}.wav"
         scores = triage.score(Recording("a", audio, line.format("both")))
         assert scores.failures == {}
         return scores
@@ -193,15 +208,18 @@ def test_the_manifest_says_what_the_model_was_made_from(
     real: tuple[Plan, Manifest, list[Any]], model: Path
 ) -> None:
     plan, manifest, _ = real
+    base = read_manifest(model)
     assert read_manifest(plan.out) == manifest
     assert (manifest.categories, manifest.events) == (("colour",), ("siren", "environment"))
     assert set(manifest.event_thresholds) == {"siren"}
-    assert manifest.encoders["text"] == read_manifest(model).encoders["text"]
+    assert manifest.encoders["text"] == base.encoders["text"]
     assert [(n.kind, n.source, n.licence, n.train, n.val) for n in manifest.lineage] == [
         ("text", "words", "CC0", 60, 10),
         ("audio", "sounds", "CC0", 24, 8),
     ]
-    assert manifest.training["data"] == {"text": sha256(plan.text), "audio": sha256(plan.audio)}
+    assert manifest.training["rows"] == 70 + CLIPS
+    assert manifest.parent == Parent(name=base.name, digest=base.digest)
+    assert len(seen(plan.out)) == 60 + 24
     assert manifest.training["too_few_labels"] == ["rare"]
     assert manifest.training["undecodable_clips"] == 0
     figures = {name: [row["name"] for row in rows] for name, rows in manifest.metrics.items()}
@@ -217,6 +235,8 @@ def test_progress_is_told_by_stage(real: tuple[Plan, Manifest, list[Any]]) -> No
     _, _, told = real
     last = {stage: (done, total) for stage, done, total in told}
     assert last == {
+        "reading the rows": (70 + CLIPS, 70 + CLIPS),
+        "looking for leaks": (70 + CLIPS, 70 + CLIPS),
         "text features": (70, 70),
         "text heads": (1, 1),
         "sound features": (CLIPS, CLIPS),
@@ -234,6 +254,8 @@ def test_the_same_rows_and_seed_give_the_same_heads(plan: Plan, listener: type[L
     run(again)
     run(other)
     assert heads(plan) == heads(again) != heads(other)
+    one, two, three = (read_manifest(each.out) for each in (plan, again, other))
+    assert one.digest == two.digest != three.digest
     assert listener.heard == 3 * CLIPS * VARIANTS
 
 
@@ -289,8 +311,10 @@ def test_when_the_new_model_cannot_take_its_place_the_old_one_stands(
 
 
 def test_excluded_licences_are_not_in_the_lineage(plan: Plan, listener: type[Listener]) -> None:
-    rewritten(plan.text, {f"t{n}": {"licence": "CC-BY-NC", "source": "barred"} for n in range(5)})
-    rewritten(plan.audio, {"c1": {"licence": "CC-BY-NC", "audio": "gone.wav"}})
+    rewritten(
+        plan.data[0], {f"t{n}": {"licence": "CC-BY-NC", "source": "barred"} for n in range(5)}
+    )
+    rewritten(plan.data[1], {"c1": {"licence": "CC-BY-NC", "audio": "gone.wav"}})
     kept = run(replace(plan, exclude_licences=("nc",)))
     assert [(note.kind, note.source, note.train) for note in kept.lineage] == [
         ("text", "words", 55),
@@ -301,24 +325,133 @@ def test_excluded_licences_are_not_in_the_lineage(plan: Plan, listener: type[Lis
 
 
 def test_a_clip_that_does_not_decode_is_counted(plan: Plan, listener: type[Listener]) -> None:
-    (plan.audio.parent / "1.wav").write_bytes(b"no sound")
+    (plan.data[1].parent / "1.wav").write_bytes(b"no sound")
     assert run(plan).training["undecodable_clips"] == 1
 
 
-def test_a_missing_file_is_refused_before_anything_is_heard(
+def test_rows_that_cannot_be_used_are_told_and_the_others_are(
     plan: Plan, listener: type[Listener]
 ) -> None:
-    (plan.audio.parent / "9.wav").unlink()
-    with pytest.raises(LabelsRefused, match=f"1 of {CLIPS} audio files are missing"):
+    (plan.data[1].parent / "9.wav").unlink()
+    rewritten(plan.data[0], {"t3": {"labels": {"colour": 7}}})
+    trained = train(plan, Settings(threads=2, state=plan.cache), quiet)
+    assert [(one.file, one.row, one.field) for one in trained.problems] == [
+        ("texts.jsonl", 4, "labels"),
+        ("clips.jsonl", 10, "audio"),
+    ]
+    assert trained.manifest.training["bad_rows"] == 2
+    assert trained.manifest.training["rows"] == 68 + CLIPS
+
+
+def test_leaks_are_refused_or_left_out(plan: Plan, listener: type[Listener]) -> None:
+    line = "somebody said that this is the very same line with a colour in it"
+    rewritten(plan.data[0], {"t0": {"text": line}, "t69": {"text": line}})
+    with pytest.raises(LabelsRefused, match="t69 like t0"):
         run(plan)
     assert listener.heard == 0
-    assert not plan.cache.exists()
+    told = run(replace(plan, drop_leaks=True)).training
+    assert (told["leaking_rows_left_out"], told["rows"]) == (1, 69 + CLIPS)
+
+
+def test_only_the_categories_that_are_asked_for(plan: Plan, listener: type[Listener]) -> None:
+    rewritten(
+        plan.data[0], {f"t{n}": {"labels": {"colour": n // 35, "size": n % 2}} for n in range(70)}
+    )
+    assert run(plan).categories == ("colour", "size")
+    assert run(replace(plan, categories=("size",))).categories == ("size",)
+
+
+# From a base -------------------------------------------------------------------------------
+
+
+def test_what_the_rows_say_nothing_of_is_kept_from_the_base(
+    plan: Plan, unheard: type[Listener], model: Path
+) -> None:
+    before = load(model)
+    manifest = run(replace(plan, data=plan.data[:1], anew=False))
+    after = load(plan.out)
+    assert manifest.categories == (*before.manifest.categories, "colour")
+    assert manifest.events == before.manifest.events
+    assert manifest.event_thresholds == before.manifest.event_thresholds
+    assert np.array_equal(after.sound.weights, before.sound.weights)
+    assert np.array_equal(after.text.weights[:-1], before.text.weights)
+    assert (manifest.training["heads"], manifest.training["fitted"]) == (
+        "from the base's",
+        ["colour"],
+    )
+    assert seen(model) < seen(plan.out)
+    assert {note.source for note in manifest.lineage} > {"words"}
+    assert unheard.heard == 0
+
+
+def test_from_model_to_model_only_new_rows_are_fitted_on(
+    plan: Plan, unheard: type[Listener]
+) -> None:
+    first = run(replace(plan, data=plan.data[:1], anew=False))
+    with pytest.raises(LabelsRefused, match="all of these 70 rows already"):
+        run(replace(plan, data=plan.data[:1], base=plan.out, anew=False))
+    more = [row | {"id": f"n{row['id']}", "text": f"well {row['text']}"} for row in texts()]
+    file = write(plan.data[0].with_name("more.jsonl"), more)
+    out = plan.out.with_name("second")
+    second = run(replace(plan, data=(*plan.data[:1], file), base=plan.out, out=out, anew=False))
+    assert second.parent == Parent(name=first.name, digest=first.digest)
+    counts = {n.source: n.train for n in second.lineage if n.kind == "text"}
+    assert counts["words"] == 120
+    assert len(seen(out)) == len(seen(plan.out)) + 60
+
+
+def test_with_all_rows_of_the_base_the_heads_are_fitted_anew(
+    plan: Plan, listener: type[Listener], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(plan)  # its base's rows are unknown, so this one has seen these rows and no others
+    again = replace(plan, base=plan.out, out=plan.out.with_name("again"), anew=False)
+    assert run(again).training["heads"] == "anew"
+    assert heads(again) == heads(plan)
+
+
+def test_a_licence_that_is_left_out_is_not_in_the_heads_of_the_base_either(
+    plan: Plan, listener: type[Listener]
+) -> None:
+    told = run(replace(plan, anew=False, exclude_licences=("NC",)))
+    assert told.training["heads"] == "anew"
+    assert told.categories == ("colour",)
+
+
+def test_labels_too_few_for_anything_leave_nothing_to_train(
+    plan: Plan, unheard: type[Listener]
+) -> None:
+    rewritten(plan.data[0], {f"t{n}": {"labels": {}} for n in range(9, 70)})
+    with pytest.raises(LabelsRefused, match="colour has 0 positives in 0 groups and 9 negatives"):
+        run(replace(plan, data=plan.data[:1], anew=False))
+
+
+def test_a_full_disk_leaves_the_old_model(plan: Plan, model: Path, tmp_path: Path) -> None:
+    """In a process of its own, whose files may not grow over 3 MB: the encoder alone has 22."""
+    shutil.copytree(model, plan.out)
+    code = (
+        "import resource, signal\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, 3_000_000))\n"
+        "from triage.__main__ import main\n"
+        "main()\n"
+    )
+    command = ["train", "--data", plan.data[0], "--base", model, "--name", "x", "--out", plan.out]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, command), "--cache", str(plan.cache)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"TRIAGE_STATE": str(tmp_path / "state")},
+    )
+    assert (done.returncode, "disk is full" in done.stderr) == (1, True), done.stderr
+    assert load(plan.out).manifest == read_manifest(model)
+    assert left_over(plan) == []
 
 
 def test_too_few_labels_of_everything_are_refused_with_numbers(
     plan: Plan, listener: type[Listener]
 ) -> None:
-    rewritten(plan.text, {f"t{n}": {"labels": {}} for n in range(9, 70)})
+    rewritten(plan.data[0], {f"t{n}": {"labels": {}} for n in range(9, 70)})
     with pytest.raises(LabelsRefused, match="10 items of each label in 5 groups") as caught:
         run(plan)
     assert caught.value.limit == 10
@@ -328,7 +461,7 @@ def test_too_few_labels_of_everything_are_refused_with_numbers(
 def test_without_rows_to_measure_on_there_are_no_figures(
     plan: Plan, listener: type[Listener]
 ) -> None:
-    rewritten(plan.text, {f"t{n}": {"split": "train"} for n in range(70)})
+    rewritten(plan.data[0], {f"t{n}": {"split": "train"} for n in range(70)})
     manifest = run(plan)
     (colour,) = manifest.metrics["text, val"]
     assert (colour["positives"], colour["negatives"], colour["auroc"]) == (0, 0, None)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from triage.manifest import Manifest, SourceNote
+from triage.manifest import Guarantee, Manifest, SourceNote
 
 # "CC-BY-NC-4.0", "Non-commercial", "unknown", and none at all.
 _BARRED = re.compile(r"(?<![a-z])nc(?![a-z])|non.?commercial|unknown|^\s*$", re.IGNORECASE)
@@ -21,7 +21,8 @@ def model_card(manifest: Manifest) -> str:
             "Scores voice-assistant recordings by their sound and their words. A score says what "
             "a recording may hold, not what is to be done; a policy decides that, and people.",
             "",
-            f"Made {manifest.created} by Triage {manifest.code}, format {manifest.format}.",
+            f"Made {manifest.created} by Triage {manifest.code}, format {manifest.format}, digest "
+            f"`{manifest.digest[:16]}`. {_parent(manifest)}",
             "",
             "## Encoders, frozen",
             *_table(
@@ -36,6 +37,10 @@ def model_card(manifest: Manifest) -> str:
             "thirty positives an interval promises too much: in simulation it held the truth 85 % "
             "of the time, and with two it means nothing.",
             *(line for name, rows in manifest.metrics.items() for line in _figures(name, rows)),
+            "",
+            "",
+            "## What is promised",
+            *_promises(manifest.guarantees),
             "",
             "Too few labels to train on, so not scored: "
             + (", ".join(manifest.training.get("too_few_labels", [])) or "none")
@@ -64,6 +69,35 @@ def model_card(manifest: Manifest) -> str:
             "",
         ]
     )
+
+
+def _parent(manifest: Manifest) -> str:
+    if manifest.parent is None:
+        return "Made from nothing but data."
+    digest = manifest.parent.digest[:16]
+    return f"Made from {manifest.parent.name} (`{digest}`) and the data below."
+
+
+def _promises(guarantees: Mapping[str, Guarantee]) -> list[str]:
+    if not guarantees:
+        return ["Nothing about misses."]
+    one = next(iter(guarantees.values()))
+    return [
+        f"Flagging words from the threshold on misses at most {one.miss:.0%} of the cases, with "
+        f"{one.confidence:.0%} confidence (Bates et al. 2021): of cases like those of split `val`, "
+        "and of no others. It takes "
+        f"{one.needed} groups with a case to promise that.",
+        *_table(
+            ("", "threshold", "flags of the rest", "cases"),
+            [(name, *_promise(each), each.cases) for name, each in guarantees.items()],
+        ),
+    ]
+
+
+def _promise(one: Guarantee) -> tuple[str, str]:
+    if one.threshold is None:
+        return f"too few cases, {one.needed - one.cases} more are needed", ""
+    return f"{one.threshold:.4f}", "" if one.flagged is None else f"{one.flagged:.1%}"
 
 
 def _figures(name: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:

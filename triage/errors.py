@@ -146,6 +146,13 @@ class PolicyRefused(SetupError):
     title = "The policy was refused"
 
 
+class PromotionRefused(SetupError):
+    """A model that may not be put into service, or can't be."""
+
+    slug = "promotion-refused"
+    title = "The model in service was not changed"
+
+
 class LabelsRefused(SetupError):
     """Labelled data that can't be trained or evaluated on."""
 

@@ -26,11 +26,11 @@ LARGEST_MANIFEST = 4 * 2**20  # bytes
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-class EncoderNote(_Part):
+class EncoderNote(Part):
     """A frozen encoder that the heads were fitted on: its name, width and file digests."""
 
     name: str
@@ -39,7 +39,7 @@ class EncoderNote(_Part):
     files: Mapping[str, str]
 
 
-class SourceNote(_Part):
+class SourceNote(Part):
     """One source of labelled data: how much of it went in, under which licence."""
 
     kind: str
@@ -49,14 +49,14 @@ class SourceNote(_Part):
     val: int
 
 
-class Parent(_Part):
+class Parent(Part):
     """The model that another one was made from."""
 
     name: str
     digest: str
 
 
-class Guarantee(_Part):
+class Guarantee(Part):
     """What may be promised of a category's misses (see `triage.training.guarantee`).
 
     Attributes:
@@ -76,7 +76,7 @@ class Guarantee(_Part):
     flagged: float | None
 
 
-class Histogram(_Part):
+class Histogram(Part):
     """How often a score or a measurement fell where, on the rows that a model was measured on.
 
     Attributes:
@@ -96,7 +96,7 @@ class Histogram(_Part):
         return self
 
 
-class Manifest(_Part):
+class Manifest(Part):
     """All that is to be known of a model before it is loaded.
 
     Attributes:

@@ -191,7 +191,7 @@ def bootstrap_interval(
     """
     value = float(measure(labels, scores, weights=None))
     rows = np.arange(np.size(labels)) if groups is None else np.asarray(groups)
-    resamples = _resamples(rows, repeats, np.random.default_rng(seed))
+    resamples = resamples(rows, repeats, np.random.default_rng(seed))
     drawn = np.concatenate([measure(labels, scores, weights=weights) for weights in resamples])
     drawn = drawn[~np.isnan(drawn)]
     if not len(drawn):
@@ -245,16 +245,16 @@ def _metric(name: str, labels: Doubles, estimate: Callable[[Measure], Estimate])
         negatives=len(labels) - positives,
         auprc=estimate(average_precision) if both else None,
         auroc=estimate(roc_auc) if both else None,
-        recall_at_1pct_fpr=estimate(_recall_at_1pct_fpr) if both else None,
+        recall_at_1pct_fpr=estimate(recall_at_1pct_fpr) if both else None,
         ece=estimate(expected_calibration_error) if len(labels) else None,
     )
 
 
-def _recall_at_1pct_fpr(labels: Doubles, scores: Doubles, *, weights: Doubles | None) -> Doubles:
+def recall_at_1pct_fpr(labels: Doubles, scores: Doubles, *, weights: Doubles | None) -> Doubles:
     return recall_at_fpr(labels, scores, 0.01, weights=weights).recall
 
 
-def _resamples(groups: NDArray[Any], repeats: int, rng: np.random.Generator) -> Iterator[Doubles]:
+def resamples(groups: NDArray[Any], repeats: int, rng: np.random.Generator) -> Iterator[Doubles]:
     """How often each row was drawn, shape (some repeats, n), until there are `repeats` in all."""
     names, of = np.unique(groups, return_inverse=True)
     for start in range(0, repeats, at_once := max(1, CELLS // len(of))):

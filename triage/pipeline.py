@@ -18,6 +18,7 @@ from triage.classifier import TextClassifier, highest
 from triage.encoder import SpeechEncoder
 from triage.errors import InputError, NothingToScore, TooLarge
 from triage.fusion import surprise
+from triage.measurements import distance, of_sound, of_windows, of_words
 from triage.policy.decide import decide
 from triage.policy.model import Policy, load_policy
 from triage.records import (
@@ -34,6 +35,7 @@ from triage.records import (
     Waveform,
     Word,
 )
+from triage.registry import in_service
 from triage.segment import chunks, signal_flags, speech_spans, windows
 from triage.settings import Settings
 from triage.text import TextEncoder, spoken_words
@@ -49,6 +51,8 @@ class _Listening:
 
     spans: list[Span] = field(default_factory=list)
     logits: list[Floats] = field(default_factory=list)
+    distances: list[Floats] = field(default_factory=list)
+    measured: dict[str, float] = field(default_factory=dict)
     words: list[Word] = field(default_factory=list)
     unreliable: bool = False
     spoke: bool = False
@@ -91,7 +95,7 @@ class Triage:
         Raises:
             SetupError: What is missing or refused, and what to do.
         """
-        artefact = load_artefact(settings.model)
+        artefact = load_artefact(in_service(settings))
         folder = resolve(WHISPER_TINY_EN, settings.whisper)
         return cls(
             artefact,
@@ -139,6 +143,11 @@ class Triage:
             evidence=evidence,
             transcript=transcript,
             failures=failures,
+            measurements={
+                **listening.measured,
+                **of_words(transcript),
+                **of_windows("sound", listening.distances),
+            },
         )
 
     def decide(self, scores: Scores, now: datetime) -> Decision:
@@ -159,12 +168,15 @@ class Triage:
             flags |= signal_flags(waveform)
             speech = speech_spans(waveform)
             flags["speech_absent"] = not speech
+            out.measured = of_sound(waveform, speech)
         for chunk in chunks(waveform, speech):
             samples, start = waveform.samples[chunk.start : chunk.end], chunk.start / SAMPLE_RATE
             with _stage("encode", failures):
                 encoded = self._speech.encode(samples)
                 spans = windows(len(samples) / SAMPLE_RATE)
-                out.logits.append(self.artefact.sound.logits(pool(encoded.frames, spans)))
+                pooled = pool(encoded.frames, spans)
+                out.logits.append(self.artefact.sound.logits(pooled))
+                out.distances.append(distance(self.artefact.sound_scaling.apply(pooled)))
                 out.spans += [Span(start + span.start, start + span.end) for span in spans]
                 if transcribe and chunk.speaks:
                     with _stage("transcribe", failures):

@@ -15,6 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 from triage.errors import InputError
+from triage.live import Window, folder_of, no_window
 from triage.pipeline import Triage
 from triage.records import Decision, Outcome, Recording, Scores
 from triage.safeguards.audit import AuditEntry, AuditLog
@@ -60,6 +61,7 @@ class Processor:
         triage: Models and policy.
         pseudonymiser: Turns the caller's ids into pseudonyms for the audit.
         audit: Where every pass is written.
+        live: Counts every scored pass, for drift.
         workers: Recordings scored side by side.
         now: The clock.
         new_id: Makes Triage's own id of a pass.
@@ -68,6 +70,7 @@ class Processor:
     triage: Triage
     pseudonymiser: Pseudonymiser
     audit: AuditLog
+    live: Window = field(default_factory=no_window)
     workers: int = 1
     now: Callable[[], datetime] = _now
     new_id: Callable[[], str] = _new_id
@@ -79,10 +82,13 @@ class Processor:
         Raises:
             SetupError: What is missing or refused, and what to do.
         """
+        triage = Triage.load(settings)
+        manifest = triage.artefact.manifest
         return cls(
-            Triage.load(settings),
+            triage,
             Pseudonymiser(load_key(settings)),
             AuditLog(settings.state / "audit.jsonl"),
+            Window(folder_of(manifest, settings.state), manifest.reference),
             workers=settings.cores,
         )
 
@@ -108,6 +114,7 @@ class Processor:
                 for (id, result), recording in zip(made, recordings, strict=True)
             ]
         )
+        self.live.add(scored for scored in passes if isinstance(scored, Scores))
         return [
             _answer(id, recording.id, result, audit_hash)
             for (id, result), recording, audit_hash in zip(made, recordings, hashes, strict=True)

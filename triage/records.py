@@ -178,6 +178,7 @@ class Scores:
         flags: Only flags that this recording's inputs can support.
         failures: Stages that failed, by name, each with the kind of error. Not empty means
             that the scores are less than they should be, and a person has to look.
+        measurements: What the recording is like (see `triage.measurements`); for drift only.
     """
 
     model: str
@@ -191,6 +192,7 @@ class Scores:
     evidence: tuple[Evidence, ...] = ()
     transcript: Transcript | None = field(default=None, repr=False)
     failures: Mapping[str, str] = field(default_factory=dict)
+    measurements: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

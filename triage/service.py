@@ -11,11 +11,12 @@ from starlette.types import Receive, Scope, Send
 from triage.http.app import build_app
 from triage.http.loading import Loading
 from triage.process import Processor
+from triage.registry import to_follow
 from triage.settings import settings
 
 LONGEST_REQUEST = 1800  # s; four hours of audio take half of that on two cores
 
-loading = Loading(lambda: Processor.load(settings()))
+loading = Loading(lambda: Processor.load(settings()), lambda: to_follow(settings()))
 _app = build_app(loading.processor, settings())
 
 # `bentoml serve` asks whether it may report its use before it loads this, and remembers the answer.

@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     text_encoder: str = ""
     key: SecretStr = SecretStr("")
     state: Path = Path("var")
-    store: str = ""
+    store: str = Field(default="", repr=False)  # may hold a password
     sampling_cap: float = Field(default=0.002, gt=0, le=1)
     max_bytes: int = Field(default=512 * 2**20, gt=0)
     max_seconds: float = Field(default=4 * 3600, gt=0)
@@ -63,6 +63,11 @@ class Settings(BaseSettings):
     def cores(self) -> int:
         """`threads`, with 0 worked out."""
         return self.threads or len(os.sched_getaffinity(0))
+
+    @property
+    def store_url(self) -> str:
+        """`store`, or else an SQLite file in `state`."""
+        return self.store or f"sqlite:///{self.state / 'labels.db'}"
 
 
 @lru_cache(maxsize=1)

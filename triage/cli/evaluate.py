@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,21 +17,25 @@ from triage.cli.progress import progress
 from triage.cli.tables import metrics, plain_console
 from triage.errors import LabelsRefused
 from triage.labels.read import read_labels
+from triage.labels.resolve import resolve
 from triage.labels.rows import Labelled
 from triage.measure.evaluate import Evaluation, evaluate
 from triage.pipeline import Triage
 from triage.settings import settings
 
 
-def run(manifest: Path, split: str, out: TextIO | None, *, limit: int, repeats: int) -> Exit:
+def run(
+    paths: Sequence[Path], split: str, out: TextIO | None, *, limit: int, repeats: int
+) -> Exit:
     """Scores the rows, prints the table, and writes the figures to `out`.
 
     Returns:
-        `Exit.INCOMPLETE` if any row couldn't be scored.
+        `Exit.INCOMPLETE` if any row couldn't be used or scored.
     """
     with progress() as report:
         report("reading the rows", 0, 0)
-        rows = chosen(read_labels([manifest]).rows, split, limit)
+        reading = read_labels(paths)
+        rows = chosen(resolve(reading.rows).rows, split, limit)
         report("reading the rows", len(rows), len(rows))
         triage = Triage.load(settings())
         found = evaluate(triage, rows, workers=settings().cores, repeats=repeats, report=report)
@@ -38,7 +43,10 @@ def run(manifest: Path, split: str, out: TextIO | None, *, limit: int, repeats: 
         out.write(json.dumps(found.as_json(), indent=2) + "\n")
     if out is None or out.name != "<stdout>":
         show(found, plain_console())
-    return Exit.INCOMPLETE if found.failed else Exit.DONE
+    if reading.problems:
+        told = f"{len(reading.problems):,} problems in the rows; triage labels check names them."
+        sys.stderr.write(told + "\n")
+    return Exit.INCOMPLETE if found.failed or reading.problems else Exit.DONE
 
 
 def chosen(rows: Sequence[Labelled], split: str, limit: int) -> list[Labelled]:

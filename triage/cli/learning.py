@@ -145,6 +145,9 @@ def train(
             "nothing of. Without one the encoder is exported anew, which needs the train extra."
         ),
     ] = None,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Keep only the base's text encoder, not its heads.")
+    ] = False,
     categories: Annotated[
         str, typer.Option(help="Train only these categories, with commas; all that are labelled.")
     ] = "",
@@ -171,14 +174,15 @@ def train(
     report: Report = None,
 ) -> None:
     """Train a model on labelled texts and recordings; a run that was stopped goes on."""
-    from triage.cli.model import trained
-    from triage.training.train import Plan
+    from triage.cli.train import run
+    from triage.training.plan import Plan
 
     plan = Plan(
         data=tuple(data),
         out=out,
         name=name,
         base=base,
+        anew=anew,
         categories=_names(categories),
         exclude_licences=tuple(word for one in exclude_licence or () for word in _names(one)),
         finetune=finetune,
@@ -188,11 +192,11 @@ def train(
         seed=seed,
         cache=cache,
     )
-    raise typer.Exit(trained(plan, report))
+    raise typer.Exit(run(plan, report))
 
 
 def evaluate(
-    manifest: Rows,
+    paths: Rows,
     split: Annotated[Split, typer.Option(help="Which rows.")] = Split.VAL,
     json: Json = None,
     limit: Annotated[
@@ -205,7 +209,7 @@ def evaluate(
     """Measure the model on labelled rows; nothing is decided."""
     from triage.cli.evaluate import run
 
-    raise typer.Exit(run(manifest, split, json, limit=limit, repeats=repeats))
+    raise typer.Exit(run(paths, split, json, limit=limit, repeats=repeats))
 
 
 def compare(

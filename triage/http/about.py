@@ -9,10 +9,11 @@ from triage.policy.model import Policy
 
 
 def about_model(manifest: Manifest) -> dict[str, Any]:
-    """A model's manifest, without the digests of files that a caller doesn't have."""
-    return manifest.model_dump(
+    """A model's manifest and its digest, without those of files that a caller doesn't have."""
+    told = manifest.model_dump(
         mode="json", exclude={"files": True, "encoders": {"__all__": {"files"}}}
     )
+    return {"digest": manifest.digest, **told}
 
 
 def about_policy(policy: Policy) -> dict[str, Any]:

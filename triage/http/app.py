@@ -92,7 +92,7 @@ class Api:
         return JSONResponse(self._document)
 
     async def metrics(self, request: Request) -> Response:
-        content = await anyio.to_thread.run_sync(metrics.exposition)
+        content = await anyio.to_thread.run_sync(metrics.exposition, self._processor)
         return Response(content, media_type=metrics.CONTENT_TYPE)
 
     async def _answered(

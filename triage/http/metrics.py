@@ -7,7 +7,9 @@ own counting is off, and this stands in its place.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -18,10 +20,14 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
+from triage.drift import Drift, compare
 from triage.errors import TriageError
-from triage.process import Answer, Refusal
+from triage.live import read
+from triage.process import Answer, Processor, Refusal
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -47,6 +53,51 @@ LATENCY = Histogram(
 IN_HAND = Gauge(
     "triage_http_requests_in_hand", "Requests in progress.", multiprocess_mode="livesum"
 )
+MODEL = Gauge(
+    "triage_model_info",
+    "1 for the model in service, 0 for one that was.",
+    ("name", "digest"),
+    multiprocess_mode="livemax",
+)
+RELOADS = Counter("triage_model_reloads", "Promoted models loaded, by result.", ("result",))
+BEHIND = Gauge(
+    "triage_model_behind",
+    "1 while the promoted model can't be loaded and the one before it serves.",
+    multiprocess_mode="livemax",
+)
+
+DRIFT_WINDOW = timedelta(hours=24)
+_DRIFT: tuple[tuple[str, str, Callable[[Drift], float]], ...] = (
+    ("psi", "Population stability index against the model's reference.", lambda one: one.psi),
+    ("psi_by_chance", "What that index reaches without drift.", lambda one: one.chance),
+    ("rows", "Live rows behind the index.", lambda one: one.rows),
+)
+
+
+@dataclass(frozen=True)
+class LiveGauges(Collector):
+    """Drift as Prometheus sees it: made anew each time, so no series of an old model stays behind.
+
+    Attributes:
+        model: The model's name.
+        found: Of `triage.drift.compare`.
+        failures: Writes of live counts that failed; None for one who doesn't write any.
+    """
+
+    model: str
+    found: Sequence[Drift]
+    failures: int | None = None
+
+    def collect(self) -> Iterator[Metric]:
+        """The gauges; a name without any live row has none."""
+        for name, told, value in _DRIFT:
+            gauge = GaugeMetricFamily(f"triage_drift_{name}", told, labels=("model", "name"))
+            for one in self.found:
+                gauge.add_metric((self.model, one.name), value(one))
+            yield gauge
+        if self.failures is not None:
+            told = "Writes of live counts to the state folder that failed."
+            yield CounterMetricFamily("triage_live_write_failures", told, self.failures)
 
 
 def count_answers(way: str, answers: Sequence[Answer], seconds: float) -> None:
@@ -79,10 +130,26 @@ def count_request(route: str, status: int, seconds: float) -> None:
     LATENCY.labels(route).observe(seconds)
 
 
-def exposition() -> bytes:
-    """All of it in Prometheus' text format; of every worker, where `bentoml serve` runs several."""
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        return generate_latest(REGISTRY)
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return generate_latest(registry)
+def exposition(processor: Callable[[], Processor]) -> bytes:
+    """All of it in Prometheus' text format; of every worker, where `bentoml serve` runs several.
+
+    Args:
+        processor: What answers now, whose drift is to be in it; may raise why it isn't there.
+    """
+    registry = REGISTRY
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry) + _drift(processor)
+
+
+def _drift(processor: Callable[[], Processor]) -> bytes:
+    """From the files of all workers, so that each of them tells the same, after a restart too."""
+    try:
+        found = processor()
+    except TriageError:
+        return b""  # the models are still being loaded, or can't be
+    window = found.live
+    live = read(window.folder, window.reference, datetime.now(UTC) - DRIFT_WINDOW)
+    drift = compare(window.reference, live.total)
+    return generate_latest(LiveGauges(found.triage.artefact.manifest.name, drift, window.failures))

@@ -58,11 +58,18 @@ class Evaluation:
         return asdict(self)
 
 
-class _Scored(NamedTuple):
+class Scored(NamedTuple):
+    """A labelled row with what the model says of it: probabilities by category and by event.
+
+    Flags and measurements are of the recording, whatever the model.
+    """
+
     row: Labelled
     model: str
     categories: Mapping[str, float]
     events: Mapping[str, float]
+    flags: Mapping[str, bool]
+    measurements: Mapping[str, float]
 
 
 def evaluate(
@@ -80,7 +87,7 @@ def evaluate(
     Raises:
         LabelsRefused: Not one row could be scored.
     """
-    scored, failed = _score_all(scorer, rows, workers, report)
+    scored, failed = score_rows(scorer, rows, workers, report)
     if not scored:
         slugs = ", ".join(sorted(failed)) or "there was none"
         raise LabelsRefused(f"Not one of {len(rows)} rows could be scored ({slugs}).")
@@ -96,10 +103,18 @@ def evaluate(
     )
 
 
-def _score_all(
+def score_rows(
     scorer: Scorer, rows: Sequence[Labelled], workers: int, report: Report
-) -> tuple[list[_Scored], Counter[str]]:
-    scored: list[_Scored] = []
+) -> tuple[list[Scored], Counter[str]]:
+    """Scores labelled rows; one that can't be scored doesn't stop the others.
+
+    Takes what `evaluate` takes.
+
+    Returns:
+        The rows that could be scored, in their order, and how many couldn't by the slug of what
+        stood in the way. A clip without labelled categories has no words' share in its scores.
+    """
+    scored: list[Scored] = []
     failed: Counter[str] = Counter()
     pool = ThreadPoolExecutor(workers)
     try:
@@ -114,7 +129,7 @@ def _score_all(
     return scored, failed
 
 
-def _score(scorer: Scorer, row: Labelled) -> _Scored | str:
+def _score(scorer: Scorer, row: Labelled) -> Scored | str:
     """The scores of a row, or the slug of what stood in the way."""
     # Where only sounds are labelled, an empty transcript spares the time that the words would take.
     words = row.text if row.text is not None or row.labels else ""
@@ -124,10 +139,17 @@ def _score(scorer: Scorer, row: Labelled) -> _Scored | str:
         return error.slug
     if scores.failures:
         return STAGE_FAILED
-    return _Scored(row, scores.model, scores.categories, scores.event_scores)
+    return Scored(
+        row,
+        scores.model,
+        scores.categories,
+        scores.event_scores,
+        scores.flags,
+        scores.measurements,
+    )
 
 
-def _categories(scored: Sequence[_Scored], repeats: int, report: Report) -> tuple[Metric, ...]:
+def _categories(scored: Sequence[Scored], repeats: int, report: Report) -> tuple[Metric, ...]:
     names = tuple(scored[0].categories)
     labels = label_matrix([one.row for one in scored], "labels", names)
     scores = np.array([[one.categories[name] for name in names] for one in scored], np.float32)
@@ -143,7 +165,7 @@ def _categories(scored: Sequence[_Scored], repeats: int, report: Report) -> tupl
     )
 
 
-def _events(heard: Sequence[_Scored], repeats: int, report: Report) -> tuple[Metric, ...]:
+def _events(heard: Sequence[Scored], repeats: int, report: Report) -> tuple[Metric, ...]:
     if not heard:
         return ()
     names = tuple(heard[0].events)
@@ -170,7 +192,7 @@ def _measured(
     return tuple(one for one in found if one.positives + one.negatives > 0)
 
 
-def _unknown(scored: Sequence[_Scored]) -> tuple[str, ...]:
+def _unknown(scored: Sequence[Scored]) -> tuple[str, ...]:
     labelled = {name for one in scored for name in (*one.row.labels, *one.row.events)}
     named = {name for one in scored for name in (*one.categories, *one.events)}
     return tuple(sorted(labelled - named))

@@ -16,11 +16,13 @@ from triage.artefact import FILES, HEADS, SEEN, Artefact, heads_to_bytes, seen, 
 from triage.drift import reference_of
 from triage.labels.rows import YES
 from triage.manifest import FORMAT, EncoderNote, Guarantee, Histogram, Manifest, Parent, SourceNote
+from triage.measurements import distance
 from triage.metrics import recall_at_fpr
 from triage.records import Doubles
 from triage.taxonomy import EVIDENCE_EVENTS
 from triage.training.dataset import lineage
 from triage.training.features import Ears
+from triage.training.fit import CHUNK
 from triage.training.gather import Gathered
 from triage.training.guarantee import guarantee
 from triage.training.heads import Part
@@ -139,13 +141,28 @@ def _guarantees(plan: Plan, text: Part, critical: Sequence[str]) -> dict[str, Gu
 
 
 def _reference(text: Part, sound: Part) -> dict[str, Histogram]:
-    """Scores of the held-out rows, for live ones to be compared with."""
+    """Scores of the held-out rows and how far they lie, for live ones to be compared with."""
     values: dict[str, Doubles] = {}
-    for kind, one in (("category", text), ("event", sound)):
+    for kind, measurement, one in (
+        ("category", "text_distance", text),
+        ("event", "sound_distance", sound),
+    ):
         for column, name in enumerate(one.head.names):
-            if len(one.scores):
-                values[f"{kind} {name}"] = one.scores[:, column]
+            values[f"{kind} {name}"] = one.scores[:, column]
+        values[f"measurement {measurement}"] = _distances(one)
     return reference_of(values)
+
+
+def _distances(one: Part) -> Doubles:
+    """Of each held-out item from what was fitted on, the mean of its rows, as in service."""
+    held = one.measured
+    far = np.empty(len(held.at))
+    for start in range(0, len(far), CHUNK):
+        some = slice(start, start + CHUNK)
+        far[some] = distance(one.scaling.apply(held.vectors[held.at[some]]))
+    count = np.bincount(held.item, minlength=len(held.groups))
+    mean: Doubles = np.bincount(held.item, far, minlength=len(held.groups)) / count
+    return mean
 
 
 def _lineage(made: Made, base: Artefact | None) -> tuple[SourceNote, ...]:

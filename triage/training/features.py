@@ -125,8 +125,10 @@ def add_heard(
         ears: What hears.
         encoder, digest, cache, report: As in `text_features`.
     """
-    transcriber = Transcriber(ears.encoder)
     unwritten = [n for n, row in enumerate(rows) if row.text is None]
+    if not unwritten:
+        return
+    transcriber = Transcriber(ears.encoder)
     for done, n in enumerate(unwritten, 1):
         audio = _audio(rows[n])
         one = key(RECIPE, "heard", ears.digest, digest, repr(ears.limits), sha256(audio))
@@ -151,7 +153,7 @@ def sound_features(
         cache: Where features are kept.
         report: Told of the progress.
     """
-    found: list[Arrays] = []
+    none, found = _rows([], 3 * ears.encoder.width), list[Arrays]()
     for start, block in _blocks(rows, SOUND_BLOCK):
         content = [sha256(_audio(row)) for row in block]
         keys = [
@@ -167,19 +169,19 @@ def sound_features(
         found += [_unpacked((known | made)[one]) for one in keys]
         report("sound features", start + len(block), len(rows))
     counts = [len(one["x"]) for one in found]
+    joined = {name: np.concatenate([one[name] for one in (none, *found)]) for name in none}
     return SoundFeatures(
-        np.concatenate([one["x"] for one in found]).astype(np.float32),
-        np.repeat(np.arange(len(found)), counts),
-        np.concatenate([one["variant"] for one in found]).astype(np.int64),
-        np.concatenate([one["whole"] for one in found]),
+        joined["x"].astype(np.float32),
+        np.repeat(np.arange(len(found)), np.array(counts, np.int64)),
+        joined["variant"].astype(np.int64),
+        joined["whole"],
         tuple(n for n, count in enumerate(counts) if not count),
     )
 
 
 def _listen(file: Path, content: str, ears: Ears) -> Arrays:
     """All rows of one clip; none if it can't be decoded."""
-    empty = np.empty((0, 3 * ears.encoder.width), np.float16)
-    x, variants, whole = [empty], [], []
+    found: list[tuple[int, Floats]] = []
     # Chance is drawn from the content, so a clip's variations don't depend on its neighbours.
     rng = np.random.default_rng([ears.seed, int(content[:16], 16)])
     try:
@@ -192,13 +194,17 @@ def _listen(file: Path, content: str, ears: Ears) -> Arrays:
         first, seconds = lead / SAMPLE_RATE, len(sound) / SAMPLE_RATE
         spans = [Span(first + s.start, first + s.end) for s in windows(seconds - first)]
         vectors = pool(ears.encoder.encode(sound).frames, [Span(first, seconds), *spans])
-        x.append(vectors.astype(np.float16))
-        variants += [variant] * len(vectors)
-        whole += [True] + [False] * len(spans)
+        found.append((variant, vectors))
+    return _rows(found, 3 * ears.encoder.width)
+
+
+def _rows(found: Sequence[tuple[int, Floats]], width: int) -> Arrays:
+    """The rows of all variants, of which the first is the whole clip's."""
+    counts = [len(vectors) for _, vectors in found]
     return {
-        "x": np.concatenate(x),
-        "variant": np.array(variants, np.int8),
-        "whole": np.array(whole, bool),
+        "x": np.concatenate([np.empty((0, width)), *(x for _, x in found)]).astype(np.float16),
+        "variant": np.repeat(np.array([n for n, _ in found], np.int8), counts),
+        "whole": np.array([n == 0 for count in counts for n in range(count)], bool),
     }
 
 

@@ -69,7 +69,7 @@ def gather(
     else:
         rows = list(Store(store).rows())
     resolved = resolve(rows)
-    rows = [row for row in resolved.rows if _permitted(row, excluded)]
+    rows = [row for row in resolved.rows if permitted(row.licence, excluded)]
     if not any(row.split == "train" for row in rows):
         raise LabelsRefused(
             f"Of {len(resolved.rows)} rows none is left to train on after the licences "
@@ -91,8 +91,9 @@ def gather(
     )
 
 
-def _permitted(row: Labelled, excluded: Sequence[str]) -> bool:
-    return not any(word.lower() in row.licence.lower() for word in excluded)
+def permitted(licence: str, excluded: Sequence[str]) -> bool:
+    """Whether a licence holds none of the excluded words, case ignored."""
+    return not any(word.lower() in licence.lower() for word in excluded)
 
 
 def _wanted(row: Labelled, categories: Sequence[str]) -> Labelled:

@@ -45,10 +45,12 @@ class Plan:
         out: Folder to write the model to. Replaced whole, at the very end.
         name: The model's name.
         base: A model to start from. Its text encoder is kept, and so are its heads of whatever
-            the rows say too little of. If all rows that it was fitted on are among these, the
-            heads are fitted anew on all of them; if not, they are fitted on the others, from
-            where the base's heads are. Without a base the sentence encoder is exported anew,
-            which needs the `[train]` extra.
+            the rows say too little of; the others are fitted on the rows that it has not seen,
+            from where its heads are. Without a base the sentence encoder is exported anew, which
+            needs the `[train]` extra.
+        anew: Whether only the text encoder is taken from the base. It is so in any case if all
+            rows that the base was fitted on are among these, since fitting on all of them loses
+            nothing; and if the base was fitted on a licence that is excluded.
         categories: The only categories to train; none for all that are labelled.
         exclude_licences: Rows whose licence contains any of these, case ignored, stay out.
         finetune: Whether the text encoder is fine-tuned, which needs the `[train]` extra.
@@ -66,6 +68,7 @@ class Plan:
     out: Path
     name: str
     base: Path | None = None
+    anew: bool = False
     categories: tuple[str, ...] = ()
     exclude_licences: tuple[str, ...] = ()
     finetune: bool = False

@@ -32,7 +32,7 @@ from triage.training.describe import Made, describe
 from triage.training.encoders import text_encoder
 from triage.training.features import Ears, add_heard, sound_features, text_features
 from triage.training.fit import Rows
-from triage.training.gather import Gathered, gather
+from triage.training.gather import Gathered, gather, permitted
 from triage.training.heads import Base, Part, part
 from triage.training.joint import Strengths, fit_strengths
 from triage.training.plan import (
@@ -132,20 +132,34 @@ def train(plan: Plan, settings: Settings, report: Report) -> Trained:
 
 
 def _new_rows(rows: Gathered, plan: Plan, base: Artefact | None) -> tuple[bool, frozenset[str]]:
-    """Whether to fit anew, and the ids of the rows to fit on.
-
-    Anew if there is no base, or if every row that the base was fitted on is here: then nothing is
-    lost, and what is fitted is what the same rows would give without a base.
-    """
-    seen = artefact.seen(plan.base) if plan.base and base else frozenset[int]()
-    if not seen or seen <= set(rows.digests.values()):
-        return base is None or bool(seen), frozenset(rows.digests)
+    """Whether to fit anew, and the ids of the rows to fit on; see `Plan.anew`."""
+    everything = frozenset(rows.digests)
+    if base is None or plan.anew or _barred(base, plan.exclude_licences):
+        return True, everything
+    seen = artefact.seen(base.folder)
+    if seen and seen <= set(rows.digests.values()):
+        return True, everything
     new = frozenset(id for id, digest in rows.digests.items() if digest not in seen)
     if not new:
         raise LabelsRefused(
             f"The base was fitted on all of these {len(rows.digests)} rows already. Label more."
         )
     return False, new
+
+
+def _barred(base: Artefact, excluded: Sequence[str]) -> bool:
+    """Whether a base was made from a licence that is to be left out.
+
+    Raises:
+        LabelsRefused: It was, and its text encoder too, which can't be made anew here.
+    """
+    barred = any(not permitted(note.licence, excluded) for note in base.manifest.lineage)
+    if barred and base.manifest.training.get("text_encoder_tuned"):
+        raise LabelsRefused(
+            f"The base's text encoder was tuned on licences that {list(excluded)} leave out. Train "
+            "without --base, or name another one."
+        )
+    return barred
 
 
 def _taken(labelled: Sequence[Labelled], new: frozenset[str]) -> NDArray[np.bool_]:

@@ -1,0 +1,129 @@
+"""What speaks against a challenger, from its comparison with the champion.
+
+Nothing here is undecided: a finding blocks or it doesn't. A loss blocks when the whole 95 %
+interval of the paired difference lies below zero. Many such tests are made at once, so an equally
+good model is refused now and then by chance; a wrong refusal costs somebody an override with a
+reason, a wrong promotion costs cases, so the tests are left as sharp as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from triage.measure.comparison import Compared, Comparison, Side
+from triage.measure.evaluate import ANY
+from triage.measure.paired import Difference
+
+LEAST_POSITIVES = 10  # with fewer nothing can be told of a category
+WORSE_CALIBRATED = 0.005  # an ECE that is larger by less is not worth a refusal
+SLOWER, LARGER = 1.5, 1.5  # times, worth a warning
+LOSSES = ("recall at 1 % false alarms", "recall", "auprc")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that speaks against the challenger.
+
+    Attributes:
+        about: The category, or what else it is about.
+        message: With its figures.
+        blocks: Whether it is a reason to refuse.
+    """
+
+    about: str
+    message: str
+    blocks: bool
+
+    def __str__(self) -> str:
+        return f"{self.about}: {self.message}"
+
+
+def findings(comparison: Comparison, critical: Sequence[str]) -> tuple[Finding, ...]:
+    """All that speaks against promoting the challenger, what blocks first.
+
+    Args:
+        comparison: Of the two models.
+        critical: The categories that the policy calls critical.
+    """
+    found = [
+        *_missing(comparison, critical),
+        *_unmeasured(comparison, critical),
+        *(one for each in comparison.compared for one in _of(each, each.name in critical)),
+        *_slices(comparison),
+        *_names(comparison.champion, comparison.challenger),
+        *_cost(comparison.champion, comparison.challenger),
+    ]
+    return tuple(sorted(found, key=lambda one: not one.blocks))
+
+
+def _missing(comparison: Comparison, critical: Sequence[str]) -> Iterator[Finding]:
+    for name in comparison.champion.alone:
+        yield Finding(name, "the challenger doesn't score it.", name in critical)
+
+
+def _unmeasured(comparison: Comparison, critical: Sequence[str]) -> Iterator[Finding]:
+    counts = {one.name: one.positives for one in comparison.compared if one.kind == "category"}
+    thin = [name for name in critical if counts.get(name, 0) < LEAST_POSITIVES]
+    if len(thin) == len(critical):
+        yield Finding(
+            "labels",
+            f"no critical category has {LEAST_POSITIVES} positives among the {comparison.rows} "
+            "rows, so nothing is known of what must not be missed.",
+            blocks=True,
+        )
+    elif thin:
+        told = ", ".join(f"{name} {counts.get(name, 0)}" for name in thin)
+        yield Finding("labels", f"too few positives to tell a loss: {told}.", blocks=False)
+
+
+def _of(one: Compared, critical: bool) -> Iterator[Finding]:
+    if one.positives < LEAST_POSITIVES:
+        return
+    for measure in LOSSES:
+        difference = one.differences.get(measure)
+        if difference and difference.lower:
+            yield Finding(one.name, f"{measure} falls {_told(difference)}.", critical)
+    error = one.differences.get("calibration error")
+    if error and error.higher and error.value >= WORSE_CALIBRATED:
+        yield Finding(one.name, f"calibration error rises {_told(error)}.", critical)
+
+
+def _slices(comparison: Comparison) -> Iterator[Finding]:
+    for one in comparison.slices:
+        if one.auprc.lower:
+            of = "" if one.category == ANY else f" of {one.category}"
+            message = f"AUPRC{of} falls {_told(one.auprc)}."
+            yield Finding(f"{one.kind}, {one.slice}", message, blocks=False)
+
+
+def _names(champion: Side, challenger: Side) -> Iterator[Finding]:
+    before = {(one.kind, one.category): one.flips for one in champion.moved}
+    for one in challenger.moved:
+        if one.flips > before.get((one.kind, one.category), 0):
+            yield Finding(
+                one.category,
+                f"in {one.flips:.0%} of the sentences another {one.kind} decides whether it is "
+                f"flagged, {before.get((one.kind, one.category), 0):.0%} before.",
+                blocks=False,
+            )
+
+
+def _cost(champion: Side, challenger: Side) -> Iterator[Finding]:
+    pairs: Mapping[str, tuple[float | None, float | None]] = {
+        "a text": (champion.latency.text, challenger.latency.text),
+        "a recording": (champion.latency.audio, challenger.latency.audio),
+    }
+    for what, (before, after) in pairs.items():
+        if before and after and after > SLOWER * before:
+            yield Finding("latency", f"{what} takes {after:.1f} ms, {before:.1f} before.", False)
+    if challenger.bytes > LARGER * champion.bytes:
+        sizes = f"{challenger.bytes / 2**20:.0f} MB, {champion.bytes / 2**20:.0f} before"
+        yield Finding("size", f"the model has {sizes}.", blocks=False)
+
+
+def _told(one: Difference) -> str:
+    return (
+        f"from {one.champion:.3f} to {one.challenger:.3f} "
+        f"(95 % interval of the difference {one.low:+.3f} to {one.high:+.3f})"
+    )
