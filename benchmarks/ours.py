@@ -16,6 +16,7 @@ from triage.pipeline import Triage
 from triage.policy.model import load_policy
 from triage.process import Processor
 from triage.records import SAMPLE_RATE, Floats, Outcome, Recording, Span, Waveform
+from triage.registry import in_service
 from triage.safeguards.audit import AuditLog
 from triage.safeguards.pseudonym import Pseudonymiser
 from triage.segment import chunks, signal_flags, speech_spans, windows
@@ -39,7 +40,7 @@ class Ours:
         self._speech = SpeechEncoder(resolve(WHISPER_TINY_EN, settings.whisper), settings.cores)
         self._transcriber = Transcriber(self._speech)
         self._triage = Triage(
-            load(settings.model),
+            load(in_service(settings)),
             load_policy(settings.policy),
             self._speech,
             LIMITS,

@@ -45,7 +45,7 @@ SECRET = "not to be repeated"
 class Listener:
     """Stands in for the models. "bad" can't be scored, "broken" breaks, "cry" is heard crying."""
 
-    artefact = SimpleNamespace(manifest=SimpleNamespace(name="listener-1"))
+    artefact = SimpleNamespace(manifest=SimpleNamespace(name="listener-1"), folder=Settings().model)
 
     def __init__(self) -> None:
         self.policy = load_policy(Settings().policy)
@@ -118,7 +118,11 @@ def test_help_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["", "score", "serve", "demo", "train", "evaluate", "model", "model show", "audit verify"],
+    [
+        *("", "score", "serve", "demo", "train", "evaluate", "model", "model show", "audit verify"),
+        *("compare", "promote", "rollback", "suggest", "monitor", "labels", "labels check"),
+        *("labels import", "labels export", "labels quality"),
+    ],
 )
 def test_every_command_has_help(command: str) -> None:
     code, out, _ = run(*command.split(), "--help")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,8 +86,7 @@ def comparing(setup: Settings, monkeypatch: pytest.MonkeyPatch) -> Comparing:
     )
     monkeypatch.setattr(promote_command, "stored", one.stored)
     monkeypatch.setattr(promote_command, "findings", one.findings)
-    fake = SimpleNamespace(compared=one.compared)
-    monkeypatch.setitem(sys.modules, "triage.cli.compare", fake)
+    monkeypatch.setattr(promote_command, "compared", one.compared)
     return one
 
 
@@ -145,6 +143,19 @@ def test_without_any_comparison_it_says_which_one_to_make(
     assert history(setup)[0].override == "the champion is gone"
 
 
+def test_a_comparison_that_can_not_be_read_is_none(
+    setup: Settings, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ArtefactRefused("It can't be read.")
+
+    monkeypatch.setattr(promote_command, "stored", fail)
+    with pytest.raises(PromotionRefused, match="none of these two models that can be read"):
+        run("promote", make("mine"))
+    run("promote", make("mine"), "--override", "the champion is gone")
+    assert history(setup)[0].comparison == ""
+
+
 def test_a_comparison_under_another_policy_does_not_count(
     setup: Settings, make: Make, comparing: Comparing
 ) -> None:
@@ -170,7 +181,7 @@ def test_a_worse_challenger_is_refused_and_an_override_is_recorded(
 ) -> None:
     comparing.says = WORSE
     mine = make("mine")
-    with pytest.raises(PromotionRefused, match=r"violence: recall falls\. distress: .* rises\."):
+    with pytest.raises(PromotionRefused, match=r"violence: recall falls\.\n- distress: .* rises\."):
         run("promote", mine)
     assert in_service(setup) == setup.model
     out = run("promote", mine, "--override", "accepted by the board")

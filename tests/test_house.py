@@ -34,7 +34,7 @@ ROW = {room: row for row, rooms in enumerate(LAYERS) for room in rooms}
 
 # Only inside of functions, so that what doesn't need them starts without them.
 HEAVY = {
-    "av", "bentoml", "cleanlab", "datasketch", "faster_whisper", "huggingface_hub", "jinja2",
+    "av", "bentoml", "cleanlab", "faster_whisper", "huggingface_hub", "jinja2",
     "librosa", "matplotlib", "onnxruntime", "pandas", "pyarrow", "safetensors", "scipy", "sklearn",
     "tokenizers", "torch", "transformers",
 }  # fmt: skip

@@ -201,6 +201,7 @@ def test_the_policy_is_described(client: TestClient, fake_triage: Any) -> None:
     assert told["categories"]["violence"] == {
         "threshold": violence.threshold,
         "severity": violence.severity,
+        "critical": True,
     }
     assert told["tiers"]["E4"]["deadline"] == policy.tiers["E4"].deadline
     assert [rule["id"] for rule in told["rules"]] == [rule.id for rule in policy.rules]

@@ -18,6 +18,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy.schema import CreateTable
 
 from triage.errors import BadSetting, LabelsRefused
 from triage.labels.rows import Labelled, row_digest
@@ -255,11 +256,21 @@ def test_a_store_opens_again(store: Store, file: Path) -> None:
     assert Store(f"sqlite:///{file}").count() == 1
 
 
-def test_a_store_whose_making_was_cut_off_opens(file: Path) -> None:
-    Store(f"sqlite:///{file}")
-    with sqlite3.connect(file) as connection:
-        connection.execute("DELETE FROM triage_schema")
-        connection.execute("DROP TABLE labels")
+def test_a_store_whose_making_was_cut_off_opens(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[sa.Table] = []
+
+    def cut_off(table: sa.Table, *, if_not_exists: bool) -> CreateTable:
+        if made:
+            raise KeyboardInterrupt
+        made.append(table)
+        return CreateTable(table, if_not_exists=if_not_exists)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("triage.labels.store.CreateTable", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            Store(f"sqlite:///{file}")
     assert Store(f"sqlite:///{file}").put([row()]) == Taken(1, 0, 0)
 
 
@@ -303,7 +314,6 @@ def test_a_place_that_cannot_be_is_refused(tmp_path: Path) -> None:
 
 def test_it_is_what_postgresql_can_make_too() -> None:
     from sqlalchemy.dialects import postgresql
-    from sqlalchemy.schema import CreateTable
 
     from triage.labels.store import METADATA
 

@@ -191,8 +191,8 @@ def bootstrap_interval(
     """
     value = float(measure(labels, scores, weights=None))
     rows = np.arange(np.size(labels)) if groups is None else np.asarray(groups)
-    resamples = resamples(rows, repeats, np.random.default_rng(seed))
-    drawn = np.concatenate([measure(labels, scores, weights=weights) for weights in resamples])
+    drawings = resamples(rows, repeats, np.random.default_rng(seed))
+    drawn = np.concatenate([measure(labels, scores, weights=weights) for weights in drawings])
     drawn = drawn[~np.isnan(drawn)]
     if not len(drawn):
         return Estimate(value, 0.0, 1.0)

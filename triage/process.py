@@ -97,7 +97,7 @@ class Processor:
 
         Args:
             recordings: What to score; their ids need not differ.
-            way: How they came in: "http", "cli" or "batch".
+            way: How they came in: "http", "cli", "suggest" or "batch".
 
         Returns:
             An answer for each, in their order, each already in the audit.

@@ -138,8 +138,9 @@ def promote(
             )
         if findings and not override.strip():
             raise PromotionRefused(
-                f"{manifest.name} is not put into service, {before.name} stays. "
-                f"{' '.join(findings)} If it must be, give --override with the reason."
+                f"{manifest.name} is not put into service, {before.name} stays:\n"
+                + "".join(f"- {finding}\n" for finding in findings)
+                + "If it must be, give --override with the reason."
             )
         kept = keep(model.folder, manifest, {"promoted_by": by, "reason": override or reason})
         after = Model(manifest.name, manifest.digest, kept.absolute(), tag_of(manifest))

@@ -21,7 +21,8 @@ is the standard error of what its known positives tell: the fewer there are, the
 Diversity comes from the draw (Stevens and Olsen 2004, generalized random tessellation): the pool
 is halved again and again across the widest spread of its scores until a cell holds about one
 draw; cells in order, the halves of each swapped at random, are drawn from systematically (Madow
-1949). Two recordings of which the model says the same are hardly ever both drawn.
+1949). Of recordings that the model says the same of, hardly more are drawn than their chances add
+up to.
 
 Left out of the pool: what the policy withholds, for it is private; what a tier from E2 up sends to
 specialists anyway, for its outcome comes back as a label of weight 1 without anybody else having

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import triage
-from triage.cli import learning
+from triage.cli import labelling, learning
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,7 +26,7 @@ model_app = typer.Typer(no_args_is_help=True, help="Look at models.")
 audit_app = typer.Typer(no_args_is_help=True, help="Look after the audit log.")
 app.add_typer(model_app, name="model")
 app.add_typer(audit_app, name="audit")
-learning.add(app)
+app.add_typer(labelling.app, name="labels")
 
 
 def _version(wanted: bool) -> None:
@@ -91,6 +91,9 @@ def demo() -> None:
     from triage.cli.demo import run
 
     raise typer.Exit(run())
+
+
+learning.add(app)
 
 
 @model_app.command("show")

@@ -131,7 +131,7 @@ def show(comparison: Comparison, found: Sequence[Finding], console: Console) -> 
 def _rows(data: Sequence[Path]) -> tuple[list[Labelled], int]:
     if not data:
         return list(Store(settings().store_url).rows()), 0
-    reading = read_labels(data)
+    reading = read_labels(data, unsplit="val")
     return reading.rows, len(reading.problems)
 
 

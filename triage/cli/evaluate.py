@@ -12,21 +12,20 @@ from typing import TextIO
 
 from rich.console import Console
 
+from triage.artefact import seen
 from triage.cli.exits import Exit
 from triage.cli.progress import progress
 from triage.cli.tables import metrics, plain_console
 from triage.errors import LabelsRefused
 from triage.labels.read import read_labels
 from triage.labels.resolve import resolve
-from triage.labels.rows import Labelled
+from triage.labels.rows import Labelled, row_digest
 from triage.measure.evaluate import Evaluation, evaluate
 from triage.pipeline import Triage
 from triage.settings import settings
 
 
-def run(
-    paths: Sequence[Path], split: str, out: TextIO | None, *, limit: int, repeats: int
-) -> Exit:
+def run(paths: Sequence[Path], split: str, out: TextIO | None, *, limit: int, repeats: int) -> Exit:
     """Scores the rows, prints the table, and writes the figures to `out`.
 
     Returns:
@@ -34,15 +33,19 @@ def run(
     """
     with progress() as report:
         report("reading the rows", 0, 0)
-        reading = read_labels(paths)
-        rows = chosen(resolve(reading.rows).rows, split, limit)
-        report("reading the rows", len(rows), len(rows))
+        reading = read_labels(paths, unsplit="val")
         triage = Triage.load(settings())
+        kept = chosen(resolve(reading.rows).rows, split, limit)
+        known = seen(triage.artefact.folder) if split != "train" else frozenset()
+        rows = [row for row in kept if row_digest(row) not in known]
+        report("reading the rows", len(rows), len(rows))
         found = evaluate(triage, rows, workers=settings().cores, repeats=repeats, report=report)
     if out is not None:
         out.write(json.dumps(found.as_json(), indent=2) + "\n")
     if out is None or out.name != "<stdout>":
         show(found, plain_console())
+    if len(rows) < len(kept):
+        sys.stderr.write(f"{len(kept) - len(rows):,} rows left out: the model was fitted on them\n")
     if reading.problems:
         told = f"{len(reading.problems):,} problems in the rows; triage labels check names them."
         sys.stderr.write(told + "\n")

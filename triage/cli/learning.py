@@ -1,4 +1,4 @@
-"""The commands of the retraining loop and their options, in the order in which they are needed.
+"""The commands from labels to a model in service and their options, in the order of their use.
 
 Like those of `triage.cli.app`: what they do is imported when one is run.
 """
@@ -11,8 +11,6 @@ from typing import Annotated
 
 import typer
 
-labels_app = typer.Typer(no_args_is_help=True, help="Take in, check and give out labels.")
-
 Rows = Annotated[
     list[Path],
     typer.Argument(
@@ -22,24 +20,9 @@ Rows = Annotated[
         show_default=False,
     ),
 ]
-StoredRows = Annotated[
-    list[Path] | None,
-    typer.Argument(
-        metavar="PATH",
-        help="Labelled rows as for `labels check`; without any, those of the store.",
-        show_default=False,
-    ),
-]
 Data = Annotated[
     list[Path],
     typer.Option(help="Labelled rows, or a folder of them; may be repeated.", show_default=False),
-]
-Asked = Annotated[
-    str,
-    typer.Option(
-        help="Names that every annotator of a foreign Label Studio project was asked for, with "
-        "commas: what they left unticked is then 0. Otherwise it is unknown."
-    ),
 ]
 Report = Annotated[
     Path | None, typer.Option(help="Write every problem there, one JSON object a line.")
@@ -60,15 +43,6 @@ class Split(StrEnum):
     ALL = "all"
 
 
-class Format(StrEnum):
-    """How labelled rows are written."""
-
-    JSONL = "jsonl"
-    CSV = "csv"
-    PARQUET = "parquet"
-    LABEL_STUDIO = "label-studio"
-
-
 class Leaks(StrEnum):
     """What to do about rows of split val that training rows give away."""
 
@@ -78,60 +52,8 @@ class Leaks(StrEnum):
 
 def add(app: typer.Typer) -> None:
     """Adds the commands to the application."""
-    app.add_typer(labels_app, name="labels")
     for command in (train, evaluate, compare, promote, rollback, suggest, monitor):
         app.command()(command)
-
-
-@labels_app.command("check")
-def labels_check(paths: Rows, asked: Asked = "", report: Report = None) -> None:
-    """Read labelled rows and report bad rows, conflicts and leaks; change nothing."""
-    from triage.cli.labels import check
-
-    raise typer.Exit(check(paths, _names(asked), report))
-
-
-@labels_app.command("import")
-def labels_import(
-    paths: Rows,
-    asked: Asked = "",
-    annotator: Annotated[
-        str, typer.Option(help="Pseudonym for rows that don't say who labelled them.")
-    ] = "",
-    report: Report = None,
-) -> None:
-    """Take labelled rows into the store; a later label by the same annotator replaces theirs."""
-    from triage.cli.labels import take_in
-
-    raise typer.Exit(take_in(paths, _names(asked), annotator, report))
-
-
-@labels_app.command("export")
-def labels_export(
-    out: Annotated[Path, typer.Argument(help="File to write.", show_default=False)],
-    paths: StoredRows = None,
-    format: Annotated[Format, typer.Option(help="How to write them.")] = Format.JSONL,
-    predictions: Annotated[
-        bool,
-        typer.Option("--predictions", help="With the model's scores as pre-annotations."),
-    ] = False,
-) -> None:
-    """Write labelled rows, or tasks for Label Studio with the project's labelling interface."""
-    from triage.cli.labels import give_out
-
-    raise typer.Exit(give_out(out, paths or [], format, predictions=predictions))
-
-
-@labels_app.command("quality")
-def labels_quality(
-    paths: StoredRows = None,
-    most: Annotated[int, typer.Option(min=1, help="Likely errors to list.")] = 50,
-    json: Json = None,
-) -> None:
-    """Rank likely label errors; annotators' agreement and their scores on golden items."""
-    from triage.cli.quality import run
-
-    raise typer.Exit(run(paths or [], most, json))
 
 
 def train(
@@ -183,8 +105,8 @@ def train(
         name=name,
         base=base,
         anew=anew,
-        categories=_names(categories),
-        exclude_licences=tuple(word for one in exclude_licence or () for word in _names(one)),
+        categories=names(categories),
+        exclude_licences=tuple(word for one in exclude_licence or () for word in names(one)),
         finetune=finetune,
         drop_leaks=leaks is Leaks.DROP,
         miss=miss,
@@ -277,7 +199,11 @@ def suggest(
     ],
     budget: Annotated[int, typer.Option(min=1, help="How many to pick at most.")],
     out: Annotated[
-        Path | None, typer.Option(help="Write the picks there, one JSON object a line.")
+        Path | None,
+        typer.Option(
+            help="Write the picks there, one JSON object a line, and count them as drawn; "
+            "without it, only show what would be."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
 ) -> None:
@@ -301,5 +227,5 @@ def monitor(
     raise typer.Exit(run(since, html=html, out=json, prometheus=prometheus))
 
 
-def _names(told: str) -> tuple[str, ...]:
+def names(told: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in told.split(",") if name.strip())

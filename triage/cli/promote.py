@@ -5,13 +5,16 @@ from __future__ import annotations
 import getpass
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
 
 from triage import registry
+from triage.cli.compare import compared
 from triage.cli.exits import Exit
 from triage.cli.tables import plain_console
+from triage.errors import ArtefactRefused
 from triage.manifest import Manifest
 from triage.measure.comparison import Comparison, stored
 from triage.measure.gate import Finding, findings
@@ -72,18 +75,18 @@ def _compared(
     challenger: Path, manifest: Manifest, before: Model, data: Sequence[Path]
 ) -> Comparison | None:
     """On the data, or the last comparison of exactly these two models, if there is one."""
-    from triage.cli.compare import compared
-
     if data:
         return compared(challenger, before.folder, data)
-    return stored(settings().state, before.digest, manifest.digest)
+    with suppress(ArtefactRefused):
+        return stored(settings().state, before.digest, manifest.digest)
+    return None
 
 
 def _findings(
     comparison: Comparison | None, manifest: Manifest, before: Model, policy: Policy
 ) -> Sequence[Finding]:
     if comparison is None:
-        why = "there is none of these two models"
+        why = "there is none of these two models that can be read"
     elif comparison.policy != policy.digest:
         why = "it was made under another policy"
     elif (comparison.champion.digest, comparison.challenger.digest) != (

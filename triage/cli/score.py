@@ -18,7 +18,7 @@ from triage.cli.exits import Exit
 from triage.cli.progress import progress
 from triage.cli.tables import Results, plain_console
 from triage.errors import NothingToScore
-from triage.process import Processor
+from triage.process import Answer, Processor
 from triage.records import Recording
 from triage.settings import settings
 
@@ -68,7 +68,18 @@ def run(paths: Sequence[Path], lines: BinaryIO | None, *, jsonl: bool, transcrip
 def answers(
     entries: Iterable[Entry], processor: Processor, *, transcript: bool
 ) -> Iterator[dict[str, Any]]:
-    """The answer for each entry in its order, as JSON, a group at a time.
+    """The answer for each entry in its order, as JSON."""
+    for _, answer in passes(entries, processor, way="cli"):
+        if isinstance(answer, Unreadable):
+            yield {"id": None, "recording": answer.id, "error": answer.error.as_problem()}
+        else:
+            yield as_json(answer, transcript=transcript)
+
+
+def passes(
+    entries: Iterable[Entry], processor: Processor, way: str
+) -> Iterator[tuple[Entry, Answer | Unreadable]]:
+    """Each entry in its order with its answer, a group at a time; one unreadable is its own.
 
     Groups grow or shrink until one takes about two seconds, so that short texts share a write to
     the audit and long recordings don't keep the first answer waiting.
@@ -77,13 +88,10 @@ def answers(
     while group := list(islice(remaining, size)):
         began = monotonic()
         recordings = [entry for entry in group if isinstance(entry, Recording)]
-        processed = iter(processor.process(recordings, way="cli"))
+        processed = iter(processor.process(recordings, way=way))
         size = next_size(size, monotonic() - began, processor.workers)
         for entry in group:
-            if isinstance(entry, Unreadable):
-                yield {"id": None, "recording": entry.id, "error": entry.error.as_problem()}
-            else:
-                yield as_json(next(processed), transcript=transcript)
+            yield entry, entry if isinstance(entry, Unreadable) else next(processed)
 
 
 def next_size(size: int, seconds: float, least: int) -> int:

@@ -10,25 +10,23 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import typer
 from rich.table import Table
 
-from triage.archive import Entry, Unreadable, read
+from triage.archive import Entry, read
 from triage.cli.exits import Exit
 from triage.cli.progress import progress
-from triage.cli.score import next_size
+from triage.cli.score import passes
 from triage.cli.tables import plain_console, plain_table
 from triage.errors import BadSetting, NothingToScore
 from triage.labels.write import whole
 from triage.policy.parts import TIERS
-from triage.process import Answer, Processor
+from triage.process import Processor
 from triage.records import Outcome, Recording, Report
 from triage.safeguards.pseudonym import Pseudonymiser
 from triage.safeguards.sampling import LEDGER, Ledger, Sampled, pseudonym
@@ -87,7 +85,7 @@ def gather(
     """
     manifest = processor.triage.artefact.manifest
     pool, incomplete = Pool(manifest.categories, manifest.events), False
-    for place, (entry, answer) in enumerate(passes(read(paths), processor)):
+    for place, (entry, answer) in enumerate(passes(read(paths), processor, "suggest")):
         name = _pseudonym(entry, processor.pseudonymiser)
         if isinstance(answer, Outcome) and name:
             pool.add(place, name, answer)
@@ -97,20 +95,6 @@ def gather(
             incomplete = True
         report("scoring", place + 1, total)
     return pool, incomplete
-
-
-def passes(
-    entries: Iterable[Entry], processor: Processor
-) -> Iterator[tuple[Entry, Answer | Unreadable]]:
-    """Each entry in its order with its answer, a group at a time; one unreadable is its own."""
-    remaining, size = iter(entries), processor.workers
-    while group := list(islice(remaining, size)):
-        began = monotonic()
-        recordings = [entry for entry in group if isinstance(entry, Recording)]
-        processed = iter(processor.process(recordings, way="suggest"))
-        size = next_size(size, monotonic() - began, processor.workers)
-        for entry in group:
-            yield entry, entry if isinstance(entry, Unreadable) else next(processed)
 
 
 def _choose(candidates: Candidates, n: int, processor: Processor, seed: int) -> list[Pick]:

@@ -53,7 +53,9 @@ def show(manifest: Manifest, console: Console) -> None:
     console.print(f"{manifest.name} is trained and written. Digest {manifest.digest[:16]}.")
     console.print(f"Heads fitted {told['heads']}: {', '.join(told['fitted'])}.")
     if told["too_few_labels"]:
-        console.print(f"Too few labels to fit: {', '.join(told['too_few_labels'])}.", style="yellow")
+        console.print(
+            f"Too few labels to fit: {', '.join(told['too_few_labels'])}.", style="yellow"
+        )
     for title, rows in manifest.metrics.items():
         console.print(metrics(title.capitalize(), rows, console.width))
     if manifest.guarantees:

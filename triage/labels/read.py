@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from triage.errors import LabelsRefused
 from triage.labels.label_studio import read_export
-from triage.labels.rows import Labelled, Problem, Reading
+from triage.labels.rows import Labelled, Problem, Reading, Split
 from triage.labels.schema import FIELDS, Schema, Wrong, spread, unusable
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".parquet", ".json")
@@ -27,7 +27,9 @@ TRUE_FALSE = {"true": True, "1": True, "false": False, "0": False}
 Raw = tuple[int, Any]
 
 
-def read_labels(paths: Sequence[Path], asked: Sequence[str] = ()) -> Reading:
+def read_labels(
+    paths: Sequence[Path], asked: Sequence[str] = (), unsplit: Split | None = None
+) -> Reading:
     """Reads labelled rows, one at a time; a row that can't be used is told of and left out.
 
     Args:
@@ -35,6 +37,7 @@ def read_labels(paths: Sequence[Path], asked: Sequence[str] = ()) -> Reading:
             below is read, by name. What a row holds is told in `triage.labels.schema`.
         asked: Names that every annotator of a Label Studio project was asked for, for tasks that
             don't say it themselves.
+        unsplit: The split of rows that don't say theirs; by their group if not given.
 
     Returns:
         The good rows in their order, and everything that is wrong with the others. A file that
@@ -43,7 +46,7 @@ def read_labels(paths: Sequence[Path], asked: Sequence[str] = ()) -> Reading:
     Raises:
         LabelsRefused: A path can't be read from, or no row of any is good.
     """
-    schema, rows, problems = Schema(), list[Labelled](), list[Problem]()
+    schema, rows, problems = Schema(unsplit), list[Labelled](), list[Problem]()
     files = [file for path in paths for file in _files(path)]
     for file in files:
         for number, raw in _raw_rows(file, asked):

@@ -7,7 +7,7 @@
 | labels, events | 1, 0 or the share of annotators who said 1, by name | all of them are unknown |
 | source, licence | texts | "unknown" |
 | group | a text | the id |
-| split | "train" or "val" | by the group, see `split_of` |
+| split | "train" or "val" | by the group, see `split_of`; to be measured on, "val" |
 | annotator | a pseudonym | nobody knows |
 | golden | true or false | false |
 | weight | a number over 0 | 1 |
@@ -53,9 +53,13 @@ class Schema:
     """Makes rows of what was read, and finds an id that an annotator labels twice.
 
     What many rows share (sources, licences, groups, the same labels) is kept in memory once.
+
+    Args:
+        unsplit: The split of rows that don't say theirs; `split_of` their group if not given.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, unsplit: Split | None = None) -> None:
+        self._unsplit = unsplit
         self._texts: dict[str, str] = {}
         self._labels: dict[tuple[tuple[str, object], ...], dict[str, float]] = {}
         self._seen: defaultdict[str | None, set[str]] = defaultdict(set)
@@ -88,7 +92,7 @@ class Schema:
             source=self._kept(_text(raw, "source", wrong) or "unknown"),
             licence=self._kept(_text(raw, "licence", wrong) or "unknown"),
             group=group,
-            split=_split(raw, group, wrong),
+            split=_split(raw, self._unsplit or split_of(group), wrong),
             labels=self._shares(raw, "labels", wrong),
             events=self._shares(raw, "events", wrong),
             text=text or None,
@@ -214,10 +218,10 @@ def _share(name: str, share: Any) -> float:
     return int(share) if share in (0, 1) else float(share)
 
 
-def _split(raw: Mapping[str, Any], group: str, wrong: list[tuple[str, str]]) -> Split:
+def _split(raw: Mapping[str, Any], unsplit: Split, wrong: list[tuple[str, str]]) -> Split:
     split: Split | None = raw.get("split")
     if split is None:
-        return split_of(group)
+        return unsplit
     if split not in SPLITS:
         wrong.append(("split", f"is none of {', '.join(SPLITS)}"))
     return split

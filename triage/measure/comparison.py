@@ -39,7 +39,8 @@ class Compared(Part):
         threshold: Where the policy flags it; None for an event.
         differences: By measure: "auprc", "recall at 1 % false alarms", "calibration error"; and
             where there is a threshold "recall" and "false alarms" at it.
-        ppv: Of the champion and of the challenger at the stated prevalence and the threshold.
+        ppv: Of the champion and of the challenger at the stated prevalence and the threshold;
+            None for one that flags nothing.
         curves: Of the champion and of the challenger.
     """
 
@@ -50,7 +51,7 @@ class Compared(Part):
     groups: int
     threshold: float | None
     differences: Mapping[str, Difference]
-    ppv: tuple[float, float] | None
+    ppv: tuple[float | None, float | None] | None
     curves: tuple[Curve, Curve]
 
 

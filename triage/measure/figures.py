@@ -164,13 +164,10 @@ def _one(
     )
     ppv = None
     if both and threshold is not None:
-        ppv = tuple(
-            ppv_at_prevalence(
-                getattr(differences["recall"], side),
-                getattr(differences["false alarms"], side),
-                prevalence,
-            )
-            for side in ("champion", "challenger")
+        recall, alarms = differences["recall"], differences["false alarms"]
+        ppv = (
+            _ppv(recall.champion, alarms.champion, prevalence),
+            _ppv(recall.challenger, alarms.challenger, prevalence),
         )
     return Compared(
         kind=kind,
@@ -183,6 +180,10 @@ def _one(
         ppv=ppv,
         curves=tuple(_curve(labels, one) for one in scores),
     )
+
+
+def _ppv(recall: float, alarms: float, prevalence: float) -> float | None:
+    return ppv_at_prevalence(recall, alarms, prevalence) if recall + alarms > 0 else None
 
 
 def _flagged(

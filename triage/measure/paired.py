@@ -21,12 +21,16 @@ class Difference(Part):
     Attributes:
         champion, challenger: The measure on all rows.
         low, high: 95 % interval of the difference; from -1 to 1 where nothing is known of it.
+        not_lower, not_higher: Share of the resamples in which it was 0 or over, and 0 or under:
+            the smaller, the less a loss or a gain can be put down to chance.
     """
 
     champion: float
     challenger: float
     low: float
     high: float
+    not_lower: float
+    not_higher: float
 
     @property
     def value(self) -> float:
@@ -76,7 +80,14 @@ def paired(
     )
     drawn = drawn[~np.isnan(drawn)]
     if not len(drawn):
-        return Difference(champion=one, challenger=two, low=-1, high=1)
+        return Difference(champion=one, challenger=two, low=-1, high=1, not_lower=1, not_higher=1)
     unbiased = drawn - drawn.mean() + (two - one)
     low, high = np.quantile(unbiased, [(1 - level) / 2, (1 + level) / 2]).clip(-1, 1)
-    return Difference(champion=one, challenger=two, low=float(low), high=float(high))
+    return Difference(
+        champion=one,
+        challenger=two,
+        low=float(low),
+        high=float(high),
+        not_lower=float((unbiased >= 0).mean()),
+        not_higher=float((unbiased <= 0).mean()),
+    )

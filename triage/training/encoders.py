@@ -46,7 +46,7 @@ def text_encoder(
 
     source, name = resolve(MINILM_L6, settings.text_encoder), MINILM_L6.name
     if plan.finetune:
-        source, name = _tuned(plan, source, texts, draft.parent, report), f"{name}, tuned"
+        source, name = _tuned(plan, settings, source, texts, draft.parent, report)
     parity = export_text_encoder(source, draft / "text")
     if parity["lowest"] < LEAST_PARITY:
         raise LabelsRefused(
@@ -62,13 +62,19 @@ def text_encoder(
 
 
 def _tuned(
-    plan: Plan, source: Path, texts: Sequence[Labelled], folder: Path, report: Report
-) -> Path:
+    plan: Plan,
+    settings: Settings,
+    source: Path,
+    texts: Sequence[Labelled],
+    folder: Path,
+    report: Report,
+) -> tuple[Path, str]:
+    """The folder of the encoder that fine-tuning gave, and what to call it."""
     from triage.training.finetune import Options, finetune
 
     rows = [row for row in texts if row.split == "train" and row.text is not None]
     names = trainable(rows, "labels", named(rows, "labels"))
-    finetune(
+    tuned = finetune(
         source,
         [spoken_words(row.text or "") for row in rows],
         label_matrix(rows, "labels", names),
@@ -76,8 +82,9 @@ def _tuned(
         codes(row.group for row in rows),
         np.ones(len(rows), np.float32),
         folder / "tuned",
-        Options(seed=plan.seed),
+        Options(seed=plan.seed, threads=settings.cores),
         plan.cache / "tuning",
         report,
     )
-    return folder / "tuned"
+    name = MINILM_L6.name
+    return folder / "tuned", name if tuned.pretrained else f"{name}, {tuned.share:.0%} tuned"

@@ -5,11 +5,15 @@ Needs the `[train]` extra (torch, transformers, onnx); nothing at serving time i
 
 from __future__ import annotations
 
+import importlib.util
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from triage.errors import BadSetting
+from triage.weights import MINILM_L6
 
 WIDTH, HEADS = 384, 12  # of MiniLM-L6
 
@@ -29,7 +33,11 @@ def export_text_encoder(source: Path, out: Path) -> dict[str, float]:
     Returns:
         The parity of the int8 file with the float model: lowest and mean cosine similarity of
         the mean-pooled vectors over a few dozen fixed lines.
+
+    Raises:
+        BadSetting: The `[train]` extra is missing.
     """
+    need_extra("torch", "transformers", "onnx", "onnxscript")
     import torch
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.transformers.optimizer import optimize_model
@@ -65,6 +73,21 @@ def export_text_encoder(source: Path, out: Path) -> dict[str, float]:
         )
     (out / "tokenizer.json").write_bytes((source / "tokenizer.json").read_bytes())
     return _parity(model, tokenizer, out / "encoder.onnx")
+
+
+def need_extra(*modules: str) -> None:
+    """Makes sure that what the `[train]` extra brings is there.
+
+    Raises:
+        BadSetting: One of these modules isn't; says how to install it.
+    """
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        raise BadSetting(
+            f"A text encoder can't be made without {' and '.join(missing)}. Install the [train] "
+            f"extra (pip install 'triage[train]' and pip install {MINILM_L6.install}), or "
+            "train from a base without fine-tuning."
+        )
 
 
 def _LastHiddenState(model: Any) -> Any:  # noqa: N802 - a module factory, torch stays lazy

@@ -1,0 +1,452 @@
+"""Fine-tuning, on a random encoder of two layers and made-up words.
+
+What needs torch is skipped without it; `make test-train` has it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from triage.errors import BadSetting, LabelsRefused
+from triage.manifest import Manifest
+from triage.pipeline import Triage
+from triage.records import Recording
+from triage.settings import Settings
+from triage.text import WINDOW, TextEncoder, TokenWindow
+from triage.training import examples, finetune
+from triage.training.checkpoint import Checkpoint, run_key
+from triage.training.examples import example_weights, framed, held_out, kept_rows
+from triage.training.finetune import FILES, SHARES, Options, Tuned
+from triage.training.plan import Plan
+from triage.training.train import train
+from triage.training.tuner import Tuner, averaged
+from triage.weights import MINILM_L6, WeightsNotFound, resolve
+
+WORDS = [a + b for a in "bdfgklmnpr" for b in ("a", "e", "i", "o", "u")]
+SOME = (WORDS[:2], WORDS[2:4])
+ROWS = 160
+OPTIONS = Options(
+    batch=8, learning_rate=1e-3, frozen_layers=1, held_out=0.25, checkpoint_every=4, threads=1
+)
+
+
+@pytest.fixture(scope="module")
+def torch() -> Any:
+    return pytest.importorskip("torch", reason="needs the [train] extra; make test-train has it")
+
+
+@pytest.fixture(scope="module")
+def tiny(torch: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random encoder of two layers, 32 wide, with a word for each piece."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import BertConfig, BertModel
+
+    folder = tmp_path_factory.mktemp("tiny")
+    vocabulary = {piece: n for n, piece in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS])}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.enable_truncation(6)  # as the real one, it comes with a cut that is not ours
+    tokenizer.save(str(folder / "tokenizer.json"))
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=128,
+    )
+    BertModel(config).save_pretrained(folder)
+    return folder
+
+
+def rows(count: int = ROWS) -> dict[str, Any]:
+    """Pairs of words; labelled are one of them, and, for no linear head, one without the other."""
+    chance = np.random.default_rng(3)
+    texts = [
+        [WORDS[n] for n in chance.integers(0, 10, chance.integers(1, 9))] for _ in range(count)
+    ]
+    one, other = (np.array([bool({*words} & {*some}) for words in texts]) for some in SOME)
+    labels = np.stack([one, one != other], axis=1).astype(np.float32)
+    labels[chance.random(labels.shape) < 0.1] = np.nan
+    labels[labels[:, 0] == 1, 0] = 0.8
+    return {
+        "texts": texts,
+        "labels": labels,
+        "sources": chance.integers(0, 2, count),
+        "groups": np.arange(count) // 2,
+        "weights": np.ones(count, np.float32),
+    }
+
+
+def quiet(stage: str, done: int, total: int) -> None:
+    pass
+
+
+def run(source: Path, folder: Path, options: Options = OPTIONS, **other: Any) -> Tuned:
+    given_ = rows() | {"report": quiet} | other
+    return finetune.finetune(
+        source, out=folder / "out", options=options, work=folder / "work", **given_
+    )
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "out" / "model.safetensors").read_bytes()
+
+
+# What is tuned on --------------------------------------------------------------------------
+
+
+@given(
+    groups=st.lists(st.integers(0, 20), min_size=1, max_size=80),
+    share=st.floats(0.05, 0.5),
+    seed=st.integers(0, 9),
+)
+def test_whole_groups_are_held_out_with_both_labels_of_every_name(
+    groups: list[int], share: float, seed: int
+) -> None:
+    chance = np.random.default_rng(seed)
+    of = np.array(groups)
+    labels = chance.choice([0, 0, 0, 1, np.nan], (len(of), 3)).astype(np.float32)
+    held = held_out(of, labels, share, np.random.default_rng(seed))
+    assert set(of[held]) & set(of[~held]) == set()
+    assert len(set(of[held])) >= round(share * len(set(groups)))
+    for column in labels.T:
+        for label in (0, 1):
+            those = set(of[column == label])
+            if len(those) > 1:
+                assert len(those & set(of[held])) >= max(round(share * len(those)), 1)
+
+
+def test_about_the_share_is_held_out() -> None:
+    groups = np.repeat(np.arange(200), 3)
+    labels = (np.arange(600) % 7 == 0).astype(np.float32)[:, None]
+    assert 0.09 < held_out(groups, labels, 0.1, np.random.default_rng(0)).mean() < 0.12
+
+
+def test_a_share_of_votes_is_an_example_of_both_labels_and_unknown_of_none() -> None:
+    labels = np.array([[1, 1], [0, np.nan], [0.25, 0], [0, 0], [np.nan, 0]], np.float32)
+    yes, no = example_weights(labels, np.zeros(5, np.int64), np.ones(5, np.float32))
+    assert (yes > 0).tolist() == (np.nan_to_num(labels) > 0).tolist()
+    assert (no > 0).tolist() == (np.nan_to_num(labels, nan=1) < 1).tolist()
+    assert yes.sum(axis=0) == pytest.approx(no.sum(axis=0))
+    assert yes.sum() + no.sum() == pytest.approx(5)
+    assert yes[2, 0] == pytest.approx(yes[0, 0] / 4)
+    assert no[2, 0] == pytest.approx(no[1, 0] * 3 / 4)
+
+
+def test_a_source_weighs_the_square_root_of_its_size() -> None:
+    sources = np.repeat([0, 1, 0, 1], [16, 4, 16, 4])
+    labels = np.repeat([1.0, 0.0], 20).astype(np.float32)[:, None]
+    yes, _ = example_weights(labels, sources, np.ones(40, np.float32))
+    assert yes[:16].sum() == pytest.approx(2 * yes[16:20].sum())
+
+
+def test_a_name_that_nobody_knows_weighs_nothing() -> None:
+    labels = np.array([[1, np.nan], [0, np.nan]], np.float32)
+    yes, no = example_weights(labels, np.zeros(2, np.int64), np.ones(2, np.float32))
+    assert (yes[:, 1] + no[:, 1]).tolist() == [0, 0]
+
+
+@given(lengths=st.lists(st.integers(2, 96), min_size=1, max_size=200), size=st.integers(1, 9))
+def test_every_row_is_in_one_batch(lengths: list[int], size: int) -> None:
+    cut = examples.batches(np.array(lengths), size, np.random.default_rng(0))
+    assert sorted(np.concatenate(cut).tolist()) == list(range(len(lengths)))
+    assert max(map(len, cut)) <= size
+    assert len(cut) == -(-len(lengths) // size)
+
+
+def test_batches_hold_texts_of_about_one_length_in_an_order_of_chance() -> None:
+    lengths = np.random.default_rng(0).integers(2, 97, 400)
+    cut = examples.batches(lengths, 8, np.random.default_rng(0))
+    assert np.mean([np.ptp(lengths[one]) for one in cut]) < 6
+    first = [lengths[one[0]] for one in cut]
+    assert sorted(first) != first
+
+
+def test_of_too_many_rows_positives_are_kept_first() -> None:
+    labels = np.zeros((100, 1), np.float32)
+    labels[::20] = 1
+    kept = kept_rows([n != 0 for n in range(100)], labels, 20, np.random.default_rng(0))
+    assert len(kept) == 20
+    assert set(np.arange(20, 100, 20)) < set(kept.tolist())
+    assert 0 not in kept  # it has no words
+
+
+def test_the_rate_rises_and_falls() -> None:
+    options = replace(OPTIONS, warm_up=0.1, learning_rate=2.0)
+    rates = [finetune.rate(step, 100, options) for step in range(100)]
+    assert rates.index(max(rates)) in (9, 10)
+    assert max(rates) == pytest.approx(2.0)
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert 0 < rates[-1] < 0.05
+    assert rates[0] > 0
+
+
+def test_without_the_extra_it_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(BadSetting, match=r"torch.*pip install 'triage\[train\]'"):
+        run(tmp_path, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_is_known_by_all_that_it_depends_on() -> None:
+    assert run_key([b"ab", b"c"]) != run_key([b"a", b"bc"]) != run_key([b"abc"])
+    assert run_key([b"ab", b"c"]) == run_key(iter([b"ab", b"c"]))
+
+
+# The encoder -------------------------------------------------------------------------------
+
+
+def test_texts_are_cut_framed_and_pooled_as_in_service(torch: Any, tiny: Path) -> None:
+    from transformers import BertModel
+
+    texts = [WORDS[:3], WORDS[:40] * 3, WORDS[4:5]]
+    tokens = framed(tiny, texts)
+    assert [len(ids) for ids in tokens] == [5, WINDOW + 2, 3]
+    assert {(ids[0], ids[-1]) for ids in tokens} == {(2, 3)}
+    model = BertModel.from_pretrained(tiny).eval()
+    with torch.no_grad():
+        alone = [model(torch.tensor(ids[None])).last_hidden_state[0].numpy() for ids in tokens]
+    expected = [TokenWindow(states, np.empty(0, np.int64)).pooled for states in alone]
+    np.testing.assert_allclose(Tuner(tiny, 2, 1).vectors(tokens), expected, atol=1e-6)
+
+
+@pytest.mark.models
+def test_ids_are_those_of_service(torch: Any, text_encoder: TextEncoder) -> None:
+    try:
+        source = resolve(MINILM_L6)
+    except WeightsNotFound:
+        pytest.skip("needs the float encoder's weights")
+    texts = [["i", "can't", "breathe"], ["supercalifragilistic"] * 40]
+    for ours, words in zip(framed(source, texts), texts, strict=True):
+        np.testing.assert_array_equal(ours, text_encoder._cut(words)[0][0])
+
+
+def test_only_the_upper_layers_learn(torch: Any, tiny: Path) -> None:
+    tuner = Tuner(tiny, 2, 1)
+    before = {name: one.clone() for name, one in tuner.model.state_dict().items()}
+    ones = np.ones((2, 2), np.float32)
+    tuner.step(framed(tiny, [WORDS[:3], WORDS[3:5]]), ones, 0 * ones, 1e-2)
+    changed = {n for n, one in tuner.model.state_dict().items() if not torch.equal(one, before[n])}
+    assert changed == {n for n in before if n.startswith("encoder.layer.1.")}
+
+
+def test_a_step_raises_what_is_yes_and_lowers_what_is_no(torch: Any, tiny: Path) -> None:
+    tuner = Tuner(tiny, 2, 1)
+    tokens = framed(tiny, [WORDS[:3]])
+    before = tuner.logits(tokens)[0]
+    for _ in range(10):
+        tuner.step(tokens, np.float32([[1, 0]]), np.float32([[0, 1]]), 1e-2)
+    after = tuner.logits(tokens)[0]
+    assert after[0] > before[0] + 0.1
+    assert after[1] < before[1] - 0.1
+
+
+def test_an_average_lies_between() -> None:
+    first, second = {"a": np.float32([0, 2])}, {"a": np.float32([4, 2])}
+    assert [averaged(first, second, share)["a"].tolist() for share in (0.0, 0.25, 1.0)] == [
+        [0, 2],
+        [1, 2],
+        [4, 2],
+    ]
+
+
+def test_with_every_layer_frozen_there_is_nothing_to_tune(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadSetting, match="2 frozen layers of 2"):
+        run(tiny, tmp_path, replace(OPTIONS, frozen_layers=2))
+
+
+# A whole run -------------------------------------------------------------------------------
+
+
+def test_the_same_rows_and_seed_give_the_same_bytes(tiny: Path, tmp_path: Path) -> None:
+    options = replace(OPTIONS, learning_rate=1e-2, epochs=6)
+    one, two = (run(tiny, tmp_path / name, options) for name in "ab")
+    run(tiny, tmp_path / "c", replace(options, seed=1))
+    assert one == two
+    assert not one.pretrained
+    assert weights(tmp_path / "a") == weights(tmp_path / "b") != weights(tmp_path / "c")
+    assert one.by_share[one.share] == max(one.by_share.values()) > one.by_share[0]
+    assert tuple(one.by_share) == SHARES
+    assert (one.rows + one.held_out, 1 <= one.epoch <= 6) == (ROWS, True)
+    assert sorted(file.name for file in (tmp_path / "a" / "out").iterdir()) == sorted(FILES)
+    assert [one.name for one in (tmp_path / "a").iterdir() if one.name.startswith(".")] == []
+
+
+def test_what_is_written_scored_what_is_told(
+    torch: Any, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finetune, "SHARES", (0.0, 1.0))
+    tuned = run(tiny, tmp_path, replace(OPTIONS, learning_rate=1e-2, epochs=6))
+    (file,) = (tmp_path / "work").iterdir()
+    state = torch.load(file, weights_only=True)
+    best = Tuner(tmp_path / "out", 2, 1)
+    written = {n: one for n, one in best.weights().items() if not n.startswith("head.")}
+    assert all(torch.equal(one, state["best_weights"][n]) for n, one in written.items())
+    assert tuned.by_share[1.0] == state["best"]
+
+
+@pytest.mark.parametrize("rate", [0.0, 100.0])
+def test_tuning_that_is_no_gain_gives_the_pretrained_encoder(
+    tiny: Path, tmp_path: Path, rate: float
+) -> None:
+    # A copy of the row decides the first label, which the frozen encoder's head finds by itself.
+    labels = rows()["labels"]
+    labels[:, 1] = labels[:, 0]
+    tuned = run(tiny, tmp_path, replace(OPTIONS, learning_rate=rate), labels=labels)
+    assert tuned.pretrained
+    assert (tmp_path / "out" / "model.safetensors").read_bytes() == (
+        tiny / "model.safetensors"
+    ).read_bytes()
+
+
+def test_it_ends_early_without_gain(tiny: Path, tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    options = replace(OPTIONS, learning_rate=0.0, epochs=9, patience=2)
+    tuned = run(tiny, tmp_path, options, report=lambda *progress: told.append(progress))
+    assert tuned.epoch == 1
+    stage, done, total = told[-1]
+    assert (stage, done, total) == ("fine-tuning", 3 * tuned.rows, 9 * tuned.rows)
+
+
+def test_rows_without_both_labels_are_refused(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(LabelsRefused, match="Of 2 names none"):
+        run(tiny, tmp_path, labels=np.zeros((ROWS, 2), np.float32))
+
+
+def test_what_is_said_stays_out_of_the_checkpoints_name(tiny: Path, tmp_path: Path) -> None:
+    run(tiny, tmp_path)
+    other: dict[str, Callable[[Any], Any]] = {
+        "texts": lambda texts: [[*texts[0], "ba"], *texts[1:]],
+        "labels": lambda labels: np.where(np.arange(ROWS)[:, None] == 5, 1, labels),
+        "weights": lambda weights: weights * 2,
+    }
+    for name, change in other.items():
+        run(tiny, tmp_path, **{name: change(rows()[name])})
+    files = [file.name for file in (tmp_path / "work").iterdir()]
+    assert len(files) == 4
+    assert {len(name) for name in files} == {35}
+
+
+# Stopped in the middle ---------------------------------------------------------------------
+
+
+def killed(source: str, folder: str, at: int, *, writing: bool) -> None:
+    """A run that kills itself at a checkpoint: after it, or while it is written."""
+    save, write, count = Checkpoint.save, Path.write_bytes, iter(range(1, 1000))
+
+    def die(*_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def saved(self: Checkpoint, state: dict[str, Any]) -> None:
+        last = next(count) == at
+        if last and writing:
+            Path.write_bytes = lambda file, data: die(write(file, data[:1000]))  # type: ignore[assignment, method-assign]
+        save(self, state)
+        if last:
+            die()
+
+    Checkpoint.save = saved  # type: ignore[method-assign]
+    run(Path(source), Path(folder))
+
+
+@pytest.fixture(scope="module")
+def unbroken(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("unbroken")
+    run(tiny, folder)
+    return folder
+
+
+@pytest.mark.parametrize(("at", "writing"), [(1, False), (3, False), (3, True), (4, False)])
+def test_a_run_that_was_killed_goes_on_to_the_same_bytes(
+    tiny: Path, unbroken: Path, tmp_path: Path, at: int, writing: bool
+) -> None:
+    told_to = f"{str(tiny)!r}, {str(tmp_path)!r}, {at}, writing={writing}"
+    call = [sys.executable, "-c", f"import test_finetune; test_finetune.killed({told_to})"]
+    done = subprocess.run(call, cwd=Path(__file__).parent, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert not (tmp_path / "out").exists()
+    told: list[tuple[str, int, int]] = []
+    run(tiny, tmp_path, report=lambda *progress: told.append(progress))
+    assert weights(tmp_path) == weights(unbroken)
+    stage, done_, _ = told[0]
+    before = at - writing  # the first is saved before the first step, then each holds four steps
+    assert (stage, done_ > (before - 1) * 4 * OPTIONS.batch - OPTIONS.batch) == (
+        "fine-tuning",
+        True,
+    )
+    assert [file.suffix for file in (tmp_path / "work").iterdir()] == [".pt"]
+
+
+def test_a_run_that_is_done_is_not_done_again(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    kept = weights(unbroken)
+    run(tiny, unbroken, report=lambda stage, done, total: told.append(stage))
+    assert told == []
+    assert weights(unbroken) == kept
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(
+    torch: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = Checkpoint(tmp_path, "key")
+    checkpoint.save({"step": 1})
+
+    def full(file: Path, data: bytes) -> None:
+        file.touch()
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "write_bytes", full)
+        with pytest.raises(OSError, match="No space"):
+            checkpoint.save({"step": 2})
+    assert checkpoint.load() == {"step": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["key.pt"]
+
+
+# End to end --------------------------------------------------------------------------------
+
+
+@pytest.mark.models
+def test_a_model_with_a_tuned_encoder_loads_and_scores(
+    torch: Any, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from test_train import texts
+
+    try:
+        resolve(MINILM_L6)
+    except WeightsNotFound:
+        pytest.skip("needs the float encoder's weights")
+    # The choice is made by a handful of rows here; what is tested is the way of a tuned one.
+    monkeypatch.setattr(finetune, "SHARES", (1.0,))
+    data = tmp_path / "texts.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in texts()))
+    plan = Plan((data,), tmp_path / "out" / "model", "tuned-1", model, True, finetune=True)
+    plan = replace(plan, cache=tmp_path / "cache")
+    manifest: Manifest = train(plan, Settings(threads=1, state=tmp_path), quiet).manifest
+    assert manifest.encoders["text"].name == "all-MiniLM-L6-v2, 100% tuned, int8"
+    assert manifest.training["text_encoder_tuned"] is True
+    assert [one.name for one in plan.out.parent.iterdir()] == ["model"]
+    triage = Triage.load(Settings(model=plan.out, threads=1))
+    red, pear = (
+        triage.score(Recording("a", transcript=f"i like {word}")).categories["colour"]
+        for word in ("red", "pear")
+    )
+    assert red > pear
