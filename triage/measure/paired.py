@@ -59,8 +59,10 @@ def paired(
 ) -> Difference:
     """The difference of a measure with its percentile bootstrap interval.
 
-    Whole groups are drawn, and the percentiles are moved by the bootstrap's estimate of bias, as
-    in `triage.metrics.bootstrap_interval`.
+    Whole groups are drawn. Unlike in `triage.metrics.bootstrap_interval` the percentiles are not
+    moved by an estimate of bias: what biases one model's measure biases the other's, and where
+    the models differ in a few cases only, most resamples differ by nothing at all. Moving these
+    zeros by a hair would make one lost case look like a certain loss.
 
     Args:
         measure: One of `triage.metrics`, or like them.
@@ -81,13 +83,12 @@ def paired(
     drawn = drawn[~np.isnan(drawn)]
     if not len(drawn):
         return Difference(champion=one, challenger=two, low=-1, high=1, not_lower=1, not_higher=1)
-    unbiased = drawn - drawn.mean() + (two - one)
-    low, high = np.quantile(unbiased, [(1 - level) / 2, (1 + level) / 2]).clip(-1, 1)
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return Difference(
         champion=one,
         challenger=two,
         low=float(low),
         high=float(high),
-        not_lower=float((unbiased >= 0).mean()),
-        not_higher=float((unbiased <= 0).mean()),
+        not_lower=float((drawn >= 0).mean()),
+        not_higher=float((drawn <= 0).mean()),
     )
