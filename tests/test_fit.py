@@ -19,10 +19,10 @@ from triage.classifier import Head, Scaling
 from triage.errors import LabelsRefused
 from triage.records import Doubles, Floats
 from triage.training import fit as fitting
+from triage.training.calibration import ASSUMED_PREVALENCE, RECALIBRATE_FROM
 from triage.training.fit import (
     FOLDS,
     LEAST_POSITIVES,
-    RECALIBRATE_FROM,
     Prior,
     Rows,
     balance,
@@ -274,6 +274,19 @@ def test_few_labels_keep_the_calibration_of_the_base_and_many_do_not() -> None:
         found = fit_head(data, ("x",), scaling, C, lambda *_: None, prior)
         assert (found.head.calibrators[0] is prior.head.calibrators[0]) is kept
         assert found.recalibrated == (() if kept else ("x",))
+
+
+def test_rows_brought_to_a_base_are_calibrated_as_if_cases_were_rare() -> None:
+    prior, scaling = based()
+    data = rows(items=300, seed=1)
+    _, alone = fit(data, ("y",), scaling=scaling)
+    _, brought = fit(data, ("y",), prior=prior, scaling=scaling)
+    odds = [held["y"] / (1 - held["y"]) for held in (alone, brought)]
+    rare = ASSUMED_PREVALENCE / (1 - ASSUMED_PREVALENCE)
+    assert odds[1] / odds[0] == pytest.approx(np.full(300, rare))
+    said = replace(data, stands=np.where(np.arange(300) < 150, 1, 3).astype(np.float32))
+    _, sampled = fit(said, ("y",), prior=prior, scaling=scaling)
+    assert sampled["y"].mean() == pytest.approx(0.5, abs=0.05)
 
 
 def test_a_name_that_the_base_lacks_is_fitted_as_without_one() -> None:

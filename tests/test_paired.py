@@ -77,8 +77,8 @@ def test_the_interval_holds_zero_where_nothing_differs_but_chance(seed: int) -> 
     assert found.low <= 0 <= found.high
 
 
-@pytest.mark.parametrize("lost", [1, 2, 3])
-def test_a_lost_case_or_three_may_be_chance(lost: int) -> None:
+@pytest.mark.parametrize("lost", [1, 2])
+def test_a_lost_case_or_two_may_be_chance(lost: int) -> None:
     labels = (np.arange(400) < 15).astype(float)
     champion = np.where(labels == 1, 0.9, 0.1)
     challenger = np.where(np.arange(400) < lost, 0.1, champion)
@@ -87,7 +87,7 @@ def test_a_lost_case_or_three_may_be_chance(lost: int) -> None:
         found = paired(found_at_a_half, labels, champion, challenger, groups, 200)
         assert found.value == pytest.approx(-lost / 15)
         assert not found.lower
-        assert found.not_lower > 0.005
+        assert found.not_lower > 0.05
 
 
 def test_most_cases_lost_are_no_chance() -> None:

@@ -1,11 +1,11 @@
 """A model on disk: one folder, a manifest that vouches for every file, and no pickle.
 
-    manifest.json               what the model is, from what it was made, how good it is
-    heads.safetensors           weights, biases and calibrations of the linear heads
-    text/encoder.onnx           the sentence encoder, int8
-    text/tokenizer.json
-    seen.safetensors            digests of the rows that it was fitted on
-    README.md                   the model card
+manifest.json               what the model is, from what it was made, how good it is
+heads.safetensors           weights, biases and calibrations of the linear heads
+text/encoder.onnx           the sentence encoder, int8
+text/tokenizer.json
+seen.safetensors            digests of the rows that it was fitted on
+README.md                   the model card
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from triage.errors import ArtefactRefused
 from triage.fusion import Fusion
 from triage.manifest import FORMAT as FORMAT
 from triage.manifest import MANIFEST as MANIFEST
+from triage.manifest import NAME as NAME
 from triage.manifest import EncoderNote as EncoderNote
 from triage.manifest import Guarantee as Guarantee
 from triage.manifest import Histogram as Histogram
 from triage.manifest import Manifest as Manifest
-from triage.manifest import NAME as NAME
 from triage.manifest import Parent as Parent
 from triage.manifest import SourceNote as SourceNote
 from triage.manifest import read_manifest as read_manifest

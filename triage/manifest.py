@@ -115,6 +115,7 @@ class Manifest(Part):
         parent: The model it was made from; None for one that was made from nothing but data.
         guarantees: By category, for those that were asked for.
         reference: What live scores are compared with, by name (see `triage.drift`).
+        positives: Items with each category and event that it was fitted on, its parents' included.
     """
 
     format: int
@@ -133,6 +134,7 @@ class Manifest(Part):
     parent: Parent | None = None
     guarantees: Mapping[str, Guarantee] = {}
     reference: Mapping[str, Histogram] = {}
+    positives: Mapping[str, int] = {}
 
     @property
     def digest(self) -> str:

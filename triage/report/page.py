@@ -50,11 +50,13 @@ class Table:
         columns: Their names; one that begins with ">" is for numbers.
         rows: Cells as they are shown.
         marked: Places of rows that stand out.
+        caption: Over it; may be empty.
     """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     marked: frozenset[int] = frozenset()
+    caption: str = ""
     template: str = field(default="table", init=False)
 
 
@@ -114,6 +116,5 @@ def write_page(html: str, out: Path) -> None:
     Raises:
         LabelsRefused: It can't be written.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
     with whole(out) as stream:
         stream.write(html.encode())

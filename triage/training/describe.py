@@ -109,6 +109,7 @@ def describe(
         parent=Parent(name=base.manifest.name, digest=base.manifest.digest) if base else None,
         guarantees=_guarantees(plan, text, critical),
         reference=_reference(text, sound),
+        positives={**text.positives, **sound.positives},
     )
 
 

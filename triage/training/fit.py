@@ -9,15 +9,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from triage.calibrate import Calibrator, fit_calibrator
 from triage.classifier import Head, Scaling
 from triage.errors import LabelsRefused
 from triage.labels.rows import YES
 from triage.records import Doubles, Floats
+from triage.training.calibration import calibrator_of, is_thin
 
 FOLDS = 5
 LEAST_POSITIVES = 10  # fewer can't be split into folds that each have some
-RECALIBRATE_FROM = 50  # of the rarer label; with fewer, a base's calibration is the better guess
 MOST_ROWS = 200_000  # that one name is fitted on at most; what bounds the memory of a million
 CHUNK = 65_536  # vectors scored at once
 
@@ -69,7 +68,7 @@ class Prior:
     """Where a fit starts from, and how strongly it is held there.
 
     Attributes:
-        head: Of the base model.
+        head: Of the base model, with the names that it knows more of than the rows do.
         regularisation: As scikit-learn's C, of the distance from the base's weights.
     """
 
@@ -109,7 +108,9 @@ def fit_head(
     log-odds, folds by group; an item's log-odds are the highest of its rows, as in service.
 
     With a prior, the penalty is on the distance from its weights: the most probable head given
-    the base and the rows (maximum a posteriori with a Gaussian around the base).
+    the base and the rows (maximum a posteriori with a Gaussian around the base). Its calibration
+    is kept where the rows are too few to better it. Rows that come to a base without weights are
+    calibrated for `ASSUMED_PREVALENCE`, by shifting the odds (Saerens et al. 2002).
 
     Args:
         rows: Training rows.
@@ -131,9 +132,10 @@ def fit_head(
         strength = prior.regularisation if prior and start else regularisation
         one, logits = _cross_fitted(part, labels, name, scaling, strength, start)
         items, highest, truth, stands = _by_item(part, logits, labels)
-        calibrator = _calibrator(highest, truth, stands, start)
+        kept = start.calibrators[0] if start and is_thin(truth) else None
+        calibrator = kept or calibrator_of(highest, truth, stands, enriched=prior is not None)
         heads.append(replace(one, calibrators=(calibrator,)))
-        if start is None or calibrator is not start.calibrators[0]:
+        if kept is None:
             recalibrated.append(name)
         held_out[name] = np.full(int(rows.item.max()) + 1, np.nan)
         held_out[name][items] = calibrator.apply(highest)
@@ -228,22 +230,6 @@ def _fit(
         loss, origin, jac=True, method="L-BFGS-B", options={"maxiter": 300, "gtol": 1e-3}
     )
     return scaling.unscaled(name, found.x)
-
-
-def _calibrator(logits: Floats, labels: Doubles, stands: Doubles, start: Head | None) -> Calibrator:
-    """Fitted on these items, or the base's where they are too few to better it.
-
-    A share of votes is an example of each label with a share of the weight.
-    """
-    rarer = min((labels >= YES).sum(), (labels < YES).sum())
-    if start and rarer < RECALIBRATE_FROM:
-        return start.calibrators[0]
-    yes, no = labels > 0, labels < 1
-    return fit_calibrator(
-        np.concatenate([logits[yes], logits[no]]),
-        np.repeat([1, 0], [yes.sum(), no.sum()]),
-        np.concatenate([(stands * labels)[yes], (stands * (1 - labels))[no]]),
-    )
 
 
 def _folds(groups: Integers, hard: Doubles, chance: np.random.Generator) -> Integers:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from triage.classifier import Head, Scaling
 from triage.errors import LabelsRefused
-from triage.labels.rows import Kind, Labelled
+from triage.labels.rows import YES, Kind, Labelled
 from triage.metrics import evaluate
 from triage.records import Doubles
 from triage.reliability import reliability
@@ -26,11 +26,19 @@ Figures = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """The heads that a fit starts from, and how strongly it is held there."""
+    """The heads that a fit starts from, and how strongly it is held there.
+
+    Attributes:
+        head: Of the base model.
+        scaling: What its vectors were scaled by.
+        regularisation: As scikit-learn's C, of the distance from its weights.
+        positives: Items that each name was fitted on.
+    """
 
     head: Head
     scaling: Scaling
     regularisation: float
+    positives: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,7 @@ class Part:
         head: Of every name: fitted here, or kept from the base.
         scaling: What the vectors were scaled by.
         fitted, recalibrated: The names that were.
+        positives: Items that each name was fitted on, the base's included.
         too_few: The names with too few labels to fit.
         held_out: Out-of-fold probabilities by fitted name, shape (items,), NaN where unknown.
         measured: The rows of split "val".
@@ -53,6 +62,7 @@ class Part:
     scaling: Scaling = field(repr=False)
     fitted: tuple[str, ...]
     recalibrated: tuple[str, ...]
+    positives: Mapping[str, int]
     too_few: tuple[str, ...]
     held_out: Mapping[str, Doubles] = field(repr=False)
     measured: Measured = field(repr=False)
@@ -124,7 +134,9 @@ def part(
     measurable = tuple(dict.fromkeys((*(base.head.names if base else ()), *names)))
     training, measured = split(rows, labelled, kind, names, measurable, new)
     scaling = base.scaling if base else scaling_of(rows.vectors, training.at)
-    prior = Prior(base.head, base.regularisation) if base else None
+    positives = {name: _positives(fresh, kind, name) for name in names}
+    before = base.positives if base else {}
+    prior = Prior(_known(base, positives), base.regularisation) if base else None
     fitted = fit_head(training, names, scaling, regularisation, report, prior)
     head = base.head.updated(fitted.head) if base else fitted.head
     scores, figures = figures_of(head, measured)
@@ -133,6 +145,7 @@ def part(
         scaling=scaling,
         fitted=names,
         recalibrated=fitted.recalibrated,
+        positives={name: before.get(name, 0) + positives.get(name, 0) for name in measurable},
         too_few=tuple(name for name in asked if name not in names),
         held_out=fitted.held_out,
         measured=measured,
@@ -140,6 +153,21 @@ def part(
         figures=figures,
         refused=refused,
     )
+
+
+def _positives(labelled: Sequence[Labelled], kind: Kind, name: str) -> int:
+    return sum(row.split == "train" and getattr(row, kind).get(name, 0) >= YES for row in labelled)
+
+
+def _known(base: Base, positives: Mapping[str, int]) -> Head:
+    """The base's heads of what it was fitted on more cases of than there are now.
+
+    Where it has seen fewer, what it knows is in the way (docs/decisions/0008).
+    """
+    names = [
+        name for name in base.head.names if base.positives.get(name, 0) > positives.get(name, 0)
+    ]
+    return base.head.only(names)
 
 
 def figures_of(head: Head, measured: Measured) -> tuple[Doubles, list[Figures]]:

@@ -106,7 +106,7 @@ def train(plan: Plan, settings: Settings, report: Report) -> Trained:
             _told(report, "text heads"),
             None
             if anew or plan.finetune or base is None
-            else Base(base.text, base.text_scaling, TEXT_UPDATE),
+            else Base(base.text, base.text_scaling, TEXT_UPDATE, base.manifest.positives),
             _taken(rows.texts, new),
         )
         sound = part(
@@ -115,7 +115,9 @@ def train(plan: Plan, settings: Settings, report: Report) -> Trained:
             "events",
             SOUND_REGULARISATION,
             _told(report, "sound heads"),
-            None if anew or base is None else Base(base.sound, base.sound_scaling, SOUND_UPDATE),
+            None
+            if anew or base is None
+            else Base(base.sound, base.sound_scaling, SOUND_UPDATE, base.manifest.positives),
             _taken(rows.clips, new),
         )
         if not (text.fitted or sound.fitted):

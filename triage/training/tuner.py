@@ -140,7 +140,7 @@ class Tuner:
         import torch
 
         self.set_weights(state["weights"])
-        pass
+        self._optimiser.load_state_dict(state["optimiser"])
         torch.set_rng_state(state["chance"])
 
     def save(self, file: Path) -> None:
