@@ -68,7 +68,9 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def environment(state: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TRIAGE_")}
-    return kept | {"TRIAGE_STATE": str(state), "COLUMNS": "120"}
+    # A cap under which something may be drawn from no more than the samples.
+    own = {"TRIAGE_STATE": str(state), "TRIAGE_SAMPLING_CAP": "0.5"}
+    return kept | own | {"BENTOML_HOME": str(state / "bentoml"), "COLUMNS": "120"}
 
 
 @pytest.fixture(scope="module")
@@ -122,19 +124,24 @@ def test_every_option_is_known_and_none_is_missing(arguments: list[str]) -> None
     command.make_context("triage", rest)
 
 
-def test_options_told_by_themselves_are_those_of_training() -> None:
-    train: Any = get_command(app).commands["train"]  # type: ignore[attr-defined]
-    known = {option for parameter in train.params for option in parameter.opts}
-    told = {option for code in re.findall(r"`(--[^`]+)`", README) for option in code.split()}
-    assert {option for option in told if option.startswith("--")} <= known
+def test_options_told_by_themselves_are_those_of_training_and_promoting() -> None:
+    commands: Any = get_command(app).commands  # type: ignore[attr-defined]
+    told = (commands["train"], commands["promote"])
+    known = {option for one in told for parameter in one.params for option in parameter.opts}
+    named = {option for code in re.findall(r"`(--[^`]+)`", README) for option in code.split()}
+    assert {option for option in named if option.startswith("--")} <= known
 
 
 @pytest.mark.models
 @pytest.mark.parametrize(
     "arguments", [one for one in COMMANDS if NOT_HERE not in " ".join(one)], ids=" ".join
 )
-def test_commands_run(arguments: list[str], environment: dict[str, str], manifest: Path) -> None:
+def test_commands_run(
+    arguments: list[str], environment: dict[str, str], state: Path, manifest: Path
+) -> None:
+    """In their order, with one state: what is trained by one is compared by the next."""
     placed = [str(manifest) if one == "MANIFEST" else one for one in arguments]
+    placed = [str(state / one[4:]) if one.startswith("var/") else one for one in placed]
     printed = run([sys.executable, "-m", "triage", *placed], environment)
     assert printed.strip()
     if "--jsonl" in arguments:

@@ -58,4 +58,5 @@ def _wilson(share: float, count: int) -> tuple[float, float]:
     centre = share + Z**2 / (2 * count)
     margin = Z * np.sqrt(share * (1 - share) / count + Z**2 / (4 * count**2))
     scale = 1 + Z**2 / count
-    return max(0.0, float(centre - margin) / scale), min(1.0, float(centre + margin) / scale)
+    low, high = float(centre - margin) / scale, float(centre + margin) / scale
+    return max(0.0, min(low, share)), min(1.0, max(high, share))  # rounding may leave it outside

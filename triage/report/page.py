@@ -92,7 +92,8 @@ def render(title: str, sections: Sequence[Section], *, subtitle: str = "") -> st
 
     Args:
         title: Of the page.
-        sections: In their order; one without blocks is left out.
+        sections: In their order; one without blocks is left out. The first is the summary: the
+            way to the others stands under it.
         subtitle: Under the title: which model, when.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined

@@ -1,16 +1,10 @@
-"""Plots as SVG, drawn by matplotlib without its global state; the same data give the same bytes.
-
-Letters stay letters in the SVG: it is small, can be searched, and takes the page's typeface.
-"""
+"""The plots of the pages, each drawn as `triage.report.svg` has it."""
 
 from __future__ import annotations
 
-import hashlib
-import io
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,38 +12,17 @@ from numpy.typing import ArrayLike, NDArray
 from triage.records import Doubles
 from triage.reliability import Bin
 from triage.report.page import Figure
+from triage.report.svg import BLUE, COLOURS, GREEN, MARKERS, QUIET, VERMILION, figure, grid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure as Canvas
 
-# Okabe and Ito's palette, which the colour-blind can tell apart.
-BLUE, VERMILION, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
-SKY, ORANGE, QUIET = "#56b4e9", "#e69f00", "#9aa5b1"
-COLOURS = (BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE)
-MARKERS = "osD^vP"
-
-STYLE = {
-    "axes.edgecolor": "#5b6675",
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlesize": 9,
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9,
-    "legend.frameon": False,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "triage",
-    "text.parse_math": False,  # a name with two dollars in it is a name
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-}
-WIDTH = 10.5  # inches, of all figures: their letters are of one size on the page
 LEAST_SHOWN = 1e-4  # of a probability, on a logarithmic axis
 BEYOND = (1, 3, 10, 30, 100)  # ticks, where an axis is logarithmic past its limits
 
 Points = tuple[ArrayLike, ArrayLike]  # x and y, each of shape (n,)
-T = TypeVar("T")
 
 
 def reliability(panels: Mapping[str, Mapping[str, Sequence[Bin]]], caption: str) -> Figure:
@@ -85,7 +58,7 @@ def reliability(panels: Mapping[str, Mapping[str, Sequence[Bin]]], caption: str)
         f"Reliability diagrams of {', '.join(panels)}. {off} of {len(every)} bins are off the "
         "diagonal by more than their interval."
     )
-    return _grid(panels, draw, "promised", "came true", f"{caption} {reading}", alt)
+    return grid(panels, draw, "promised", "came true", f"{caption} {reading}", alt)
 
 
 def precision_recall(panels: Mapping[str, Mapping[str, Points]], caption: str) -> Figure:
@@ -102,7 +75,7 @@ def precision_recall(panels: Mapping[str, Mapping[str, Points]], caption: str) -
         axes.set(xlim=(0, 1.02), ylim=(0, 1.02))
 
     alt = f"Precision-recall curves of {', '.join(panels)}."
-    return _grid(panels, draw, "recall", "precision", caption, alt)
+    return grid(panels, draw, "recall", "precision", caption, alt)
 
 
 def differences(rows: Sequence[tuple[str, float, float, float]], unit: str, caption: str) -> Figure:
@@ -129,7 +102,7 @@ def differences(rows: Sequence[tuple[str, float, float, float]], unit: str, capt
         axes.set_xlabel(unit)
 
     told = (f"{name} {value:+.3f} ({low:+.3f} to {high:+.3f})" for name, value, low, high in rows)
-    return _figure(0.9 + 0.28 * len(rows), draw, caption, f"{unit}: {'; '.join(told)}.")
+    return figure(0.9 + 0.28 * len(rows), draw, caption, f"{unit}: {'; '.join(told)}.")
 
 
 def bars(
@@ -160,7 +133,7 @@ def bars(
         axes.set_xlim(0, _marked(axes.xaxis, axes.axvline, limits, [values]))
 
     told = ", ".join(f"{name} {value:.3f}" for name, value, *_ in rows)
-    return _figure(0.6 + 0.28 * len(rows), draw, caption, f"{unit}: {told}.")
+    return figure(0.6 + 0.28 * len(rows), draw, caption, f"{unit}: {told}.")
 
 
 def lines(
@@ -194,7 +167,7 @@ def lines(
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
 
     span = f"{times[0]:%Y-%m-%d %H:%M} to {times[-1]:%Y-%m-%d %H:%M}"
-    return _figure(3.6, draw, caption, f"{unit} from {span} of {', '.join(series)}.")
+    return figure(3.6, draw, caption, f"{unit} from {span} of {', '.join(series)}.")
 
 
 def histograms(
@@ -218,7 +191,7 @@ def histograms(
         axes.tick_params(axis="x", labelrotation=45)
 
     alt = f"Histograms of {', '.join(panels)}."
-    return _grid(panels, draw, "", "share of rows", caption, alt, columns=2, shared=False)
+    return grid(panels, draw, "", "share of rows", caption, alt, columns=2, shared=False)
 
 
 # Parts --------------------------------------------------------------------------------------
@@ -238,7 +211,7 @@ def _bins(axes: Axes, bins: Sequence[Bin], label: str, colour: str, marker: str)
     for these, alpha in ((some, 1.0), (~some, 0.35)):
         axes.vlines(mean[these], low[these], high[these], color=colour, lw=1, alpha=alpha)
     axes.plot(mean[~some], high[~some], "_", color=colour, ms=4, alpha=0.6)
-    axes.plot(mean[some], share[some], marker, color=colour, ms=3.5, label=label)
+    axes.plot(mean[some], share[some], marker, color=colour, ms=3.5, label=label, clip_on=False)
 
 
 def _marked(
@@ -250,55 +223,3 @@ def _marked(
     for limit in limits:
         line(limit, color=QUIET, lw=1, ls="--", zorder=0)
     return float(max(2 * limits[-1], *(1.1 * np.nanmax(row, initial=0) for row in rows)))
-
-
-def _grid(
-    panels: Mapping[str, T],
-    draw: Callable[[Axes, T], None],
-    x: str,
-    y: str,
-    caption: str,
-    alt: str,
-    columns: int = 4,
-    shared: bool = True,
-) -> Figure:
-    """Small multiples: a panel for each name, one legend over all if there is more to tell."""
-    rows = -(-len(panels) // columns)
-
-    def all_of_them(canvas: Canvas) -> None:
-        grid = canvas.subplots(rows, columns, squeeze=False, sharex=shared, sharey=shared).flat
-        for (name, panel), axes in zip(panels.items(), grid, strict=False):
-            draw(axes, panel)
-            axes.set_title(name)
-        for axes in grid[len(panels) :]:
-            axes.remove()
-        for axes in grid[max(len(panels) - columns, 0) : len(panels)]:
-            axes.tick_params(axis="x", labelbottom=True)  # those with no panel under them too
-        canvas.supxlabel(x, fontsize=9)
-        canvas.supylabel(y, fontsize=9)
-        handles, labels = grid[0].get_legend_handles_labels()
-        if len(labels) > 1:
-            canvas.legend(handles, labels, loc="outside upper right", ncols=len(labels))
-
-    return _figure(0.5 + 2.4 * rows, all_of_them, caption, alt)
-
-
-def _figure(height: float, draw: Callable[[Canvas], Any], caption: str, alt: str) -> Figure:
-    """Draws a figure, height in inches, and takes it down as an `<svg>` element."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure as Canvas
-
-    out = io.StringIO()
-    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    with mpl.rc_context(STYLE):
-        canvas = Canvas(figsize=(WIDTH, height), layout="constrained")
-        draw(canvas)
-        canvas.savefig(out, format="svg", metadata=nothing)
-    return Figure(_own_ids(out.getvalue()[out.getvalue().index("<svg") :]), caption, alt)
-
-
-def _own_ids(svg: str) -> str:
-    """The same drawing with its digest before every id, so that two on a page don't clash."""
-    mine = "f" + hashlib.sha256(svg.encode()).hexdigest()[:8]
-    named = re.sub(r'(<[^<>]*? id=")', rf"\1{mine}-", svg)
-    return re.sub(r'(="url\(|href=")#', rf"\1#{mine}-", named)

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from triage.manifest import Guarantee, Manifest
 from triage.reliability import Bin
 from triage.report import plots
-from triage.report.page import Block, Facts, Note, Section, Table, render
+from triage.report.page import Block, Facts, Note, Section, Table, Verdict, render
 
 NONE = "–"  # noqa: RUF001 - an empty cell
-FIGURES = {
-    "auprc": "AUPRC",
-    "auroc": "AUC",
-    "recall_at_1pct_fpr": "recall at 1 % false alarms",
-    "ece": "calibration error",
+FIGURES = {  # each with the decimals that its interval is worth
+    "auprc": ("AUPRC", 2),
+    "auroc": ("AUC", 2),
+    "recall_at_1pct_fpr": ("recall at 1 % false alarms", 2),
+    "ece": ("calibration error", 3),
 }
+
+LEFT_OUT = {  # settings that count what was
+    "bad_rows": "Rows that couldn't be used",
+    "conflicts": "Recordings whose labels contradicted each other",
+    "undecodable_clips": "Clips that can't be decoded",
+}
+FEW = 10  # positives; figures on fewer tell little
 
 Row = Mapping[str, Any]
 
@@ -30,7 +38,7 @@ def training_page(manifest: Manifest) -> str:
     return render(
         manifest.name,
         [
-            Section("What it is", [_facts(manifest)]),
+            Section("What it is", [_minded(manifest), _facts(manifest)]),
             *(Section(f"How good it is: {on}", _on(rows)) for on, rows in manifest.metrics.items()),
             Section("What is promised", _promises(manifest.guarantees)),
             Section("What went in", [_lineage(manifest)]),
@@ -40,28 +48,47 @@ def training_page(manifest: Manifest) -> str:
     )
 
 
+def _minded(manifest: Manifest) -> Verdict:
+    points = list(_weak(manifest))
+    if not points:
+        return Verdict("good", "Nothing stands out; look at the figures")
+    return Verdict("warn", "To be minded", points)
+
+
+def _weak(manifest: Manifest) -> Iterator[str]:
+    """What labels were too few for, and what was left out."""
+    if thin := manifest.training.get("too_few_labels"):
+        yield f"Too few labels to be fitted: {_told(thin)}."
+    if open := [name for name, one in manifest.guarantees.items() if one.threshold is None]:
+        yield f"Too few cases for a promise: {', '.join(open)}."
+    for on, rows in manifest.metrics.items():
+        if few := [row["name"] for row in rows if row["positives"] < FEW]:
+            yield f"Measured on fewer than {FEW} positives ({on}): {', '.join(few)}."
+    for setting, told in LEFT_OUT.items():
+        if count := manifest.training.get(setting):
+            yield f"{told}: {count:,}."
+
+
 def _facts(manifest: Manifest) -> Facts:
     parent = manifest.parent
-    thin = manifest.training.get("too_few_labels", [])
     return Facts(
         [
             ("Made from", f"{parent.name} ({parent.digest[:16]})" if parent else "data alone"),
             ("Categories", ", ".join(manifest.categories)),
             ("Sounds", ", ".join(manifest.events)),
-            ("Too few labels to fit", ", ".join(thin) or "none"),
             *((f"Encoder, {kind}", note.name) for kind, note in manifest.encoders.items()),
         ]
     )
 
 
 def _on(rows: Sequence[Row]) -> list[Block]:
-    columns = ["", ">positives", ">negatives", *(f">{told}" for told in FIGURES.values())]
+    columns = ["", ">positives", ">negatives", *(f">{told}" for told, _ in FIGURES.values())]
     cells = [
         [
             row["name"],
             f"{row['positives']:,}",
             f"{row['negatives']:,}",
-            *(_estimate(row[figure]) for figure in FIGURES),
+            *(_estimate(row[figure], decimals) for figure, (_, decimals) in FIGURES.items()),
         ]
         for row in rows
     ]
@@ -74,10 +101,7 @@ def _on(rows: Sequence[Row]) -> list[Block]:
         for row in rows
         if row.get("reliability") and row["positives"]
     }
-    caption = (
-        "What was promised beside what came true, bins of equally many rows, 95 % intervals. On "
-        "the diagonal a probability means what it says."
-    )
+    caption = "What was promised beside what came true, in bins of equally many rows."
     plot = [plots.reliability(panels, caption)] if panels else []
     return [Note(note), Table(columns, cells), *plot]
 
@@ -87,9 +111,10 @@ def _promises(guarantees: Mapping[str, Guarantee]) -> list[Block]:
         return []
     one = next(iter(guarantees.values()))
     note = (
-        f"From its threshold on, words of a category are flagged so that at most {one.miss:.0%} of "
-        f"the cases are missed, with {one.confidence:.0%} confidence, for cases like those that "
-        f"were held out. It takes {one.needed} groups with a case to promise that."
+        "From its threshold on, words of a category are flagged so that at most "
+        f"{_percent(one.miss, 0)} of the cases are missed, with {_percent(one.confidence, 0)} "
+        "confidence, for cases like those that were held out. It takes "
+        f"{one.needed} groups with a case to promise that."
     )
     rows = [[name, *_promise(each), str(each.cases)] for name, each in guarantees.items()]
     thin = frozenset(n for n, each in enumerate(guarantees.values()) if each.threshold is None)
@@ -99,7 +124,8 @@ def _promises(guarantees: Mapping[str, Guarantee]) -> list[Block]:
 def _promise(one: Guarantee) -> tuple[str, str]:
     if one.threshold is None:
         return f"{one.needed - one.cases} more cases are needed", NONE
-    return f"{one.threshold:.4f}", NONE if one.flagged is None else f"{one.flagged:.1%}"
+    lower = math.floor(one.threshold * 1e6) / 1e6  # what is promised holds for it as shown
+    return f"{lower:.6f}", NONE if one.flagged is None else _percent(one.flagged, 1)
 
 
 def _lineage(manifest: Manifest) -> Table:
@@ -110,8 +136,15 @@ def _lineage(manifest: Manifest) -> Table:
     return Table(("kind", "source", "licence", ">train", ">val"), rows)
 
 
-def _estimate(one: Mapping[str, float] | None) -> str:
-    return NONE if one is None else f"{one['value']:.3f} ({one['low']:.2f} to {one['high']:.2f})"
+def _estimate(one: Mapping[str, float] | None, decimals: int) -> str:
+    if one is None:
+        return NONE
+    low, high = (f"{one[end]:.{decimals}f}" for end in ("low", "high"))
+    return f"{one['value']:.3f} ({low} to {high})"
+
+
+def _percent(share: float, decimals: int) -> str:
+    return f"{100 * share:.{decimals}f} %"
 
 
 def _told(value: object) -> str:

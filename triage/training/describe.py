@@ -74,8 +74,7 @@ def describe(
     """
     text, sound = made.text, made.sound
     before = seen(base.folder) if base and not made.anew else frozenset[int]()
-    fitted = {row.id for row in (*made.rows.texts, *made.rows.clips) if row.split == "train"}
-    now = {made.rows.digests[id] for id in fitted & made.taken}
+    now = {made.rows.digests[id] for id in made.taken}
     (draft / SEEN).write_bytes(seen_to_bytes(before | now))
     (draft / HEADS).write_bytes(
         heads_to_bytes((text.head, text.scaling), (sound.head, sound.scaling))

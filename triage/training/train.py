@@ -135,16 +135,18 @@ def train(plan: Plan, settings: Settings, report: Report) -> Trained:
 
 def _new_rows(rows: Gathered, plan: Plan, base: Artefact | None) -> tuple[bool, frozenset[str]]:
     """Whether to fit anew, and the ids of the rows to fit on; see `Plan.anew`."""
-    everything = frozenset(rows.digests)
+    digests = {
+        row.id: rows.digests[row.id] for row in (*rows.texts, *rows.clips) if row.split == "train"
+    }
     if base is None or plan.anew or _barred(base, plan.exclude_licences):
-        return True, everything
+        return True, frozenset(digests)
     seen = artefact.seen(base.folder)
-    if seen and seen <= set(rows.digests.values()):
-        return True, everything
-    new = frozenset(id for id, digest in rows.digests.items() if digest not in seen)
+    if seen and seen <= set(digests.values()):
+        return True, frozenset(digests)
+    new = frozenset(id for id, digest in digests.items() if digest not in seen)
     if not new:
         raise LabelsRefused(
-            f"The base was fitted on all of these {len(rows.digests)} rows already. Label more."
+            f"The base was fitted on all of these {len(digests)} rows already. Label more."
         )
     return False, new
 
