@@ -18,8 +18,8 @@ from typing import Any
 import hypothesis
 import pytest
 
-from triage.artefact import FORMAT, Manifest
 from triage.errors import NothingToScore, TooLarge, UnsupportedAudio
+from triage.manifest import FORMAT, Manifest
 from triage.policy.decide import decide
 from triage.policy.model import Policy, load_policy
 from triage.process import Processor

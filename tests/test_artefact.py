@@ -18,23 +18,24 @@ from pydantic import ValidationError
 from safetensors.numpy import load as tensors_from
 from safetensors.numpy import save as tensors_to
 
-from triage import artefact
+import triage.artefact
+import triage.manifest
 from triage.artefact import (
     ENCODER,
     FILES,
-    FORMAT,
     HEADS,
-    MANIFEST,
+    SEEN,
     TOKENIZER,
     Artefact,
-    Manifest,
     heads_to_bytes,
     load,
-    read_manifest,
+    seen,
+    seen_to_bytes,
 )
 from triage.calibrate import Calibrator
-from triage.classifier import Head
+from triage.classifier import Head, Scaling
 from triage.errors import ArtefactRefused
+from triage.manifest import FORMAT, MANIFEST, Manifest, read_manifest
 from triage.taxonomy import CATEGORIES, EVENTS
 from triage.text import TextEncoder
 from triage.weights import WHISPER_TINY_EN
@@ -57,8 +58,16 @@ def head(names: tuple[str, ...], width: int, seed: int) -> Head:
     )
 
 
+def scaling(width: int, seed: int) -> Scaling:
+    rng = np.random.default_rng(seed)
+    mean, scale = rng.normal(size=width), rng.uniform(0.5, 2, size=width)
+    return Scaling(mean.astype(np.float32), scale.astype(np.float32))
+
+
 TEXT, SOUND = head(NAMES[0], TEXT_WIDTH, 0), head(NAMES[1], 3 * SPEECH_WIDTH, 1)
-TENSORS = tensors_from(heads_to_bytes(TEXT, SOUND))
+SCALED_TEXT = TEXT, scaling(TEXT_WIDTH, 2)
+SCALED_SOUND = SOUND, scaling(3 * SPEECH_WIDTH, 3)
+TENSORS = tensors_from(heads_to_bytes(SCALED_TEXT, SCALED_SOUND))
 
 
 def encoder(width: int) -> dict[str, Any]:
@@ -93,6 +102,7 @@ def write(tmp_path: Path) -> Write:
         (folder / HEADS).write_bytes(files.get("heads", tensors_to(TENSORS)))
         (folder / ENCODER).write_bytes(b"a graph")
         (folder / TOKENIZER).write_bytes(b"{}")
+        (folder / SEEN).write_bytes(files.get("seen", seen_to_bytes([3, 1, 2**64 - 1])))
         raw = manifest(folder)
         change(raw)
         (folder / MANIFEST).write_text(json.dumps(raw))
@@ -149,12 +159,17 @@ def test_what_was_written_comes_back(write: Write) -> None:
 
 def test_the_same_heads_are_the_same_bytes(write: Write) -> None:
     loaded = load(write())
-    assert heads_to_bytes(loaded.text, loaded.sound) == heads_to_bytes(TEXT, SOUND)
+    written = heads_to_bytes(
+        (loaded.text, loaded.text_scaling), (loaded.sound, loaded.sound_scaling)
+    )
+    assert written == heads_to_bytes(SCALED_TEXT, SCALED_SOUND)
 
 
 def test_heads_that_are_views_come_back_as_they_look(write: Write) -> None:
     turned = Head(TEXT.names, np.asfortranarray(TEXT.weights), TEXT.bias, TEXT.calibrators)
-    assert same(load(write(heads=heads_to_bytes(turned, SOUND))).text, TEXT)
+    assert same(
+        load(write(heads=heads_to_bytes((turned, SCALED_TEXT[1]), SCALED_SOUND))).text, TEXT
+    )
 
 
 def test_the_manifest_comes_back(write: Write, tmp_path: Path) -> None:
@@ -194,7 +209,7 @@ def test_a_file_that_was_cut_or_grew_or_is_gone_is_refused(write: Write, name: s
 def test_a_file_more_is_refused_before_any_is_opened(
     write: Write, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(artefact, "sha256", lambda file: pytest.fail("a file was opened"))
+    monkeypatch.setattr(triage.artefact, "sha256", lambda file: pytest.fail("a file was opened"))
     refused(write(lambda raw: raw["files"].update({name: "0" * 64})), "no more and no less")
 
 
@@ -312,15 +327,15 @@ def test_a_manifest_larger_than_any_is_not_read(
 ) -> None:
     folder = write()
     size = (folder / MANIFEST).stat().st_size
-    monkeypatch.setattr(artefact, "LARGEST_MANIFEST", size)
+    monkeypatch.setattr(triage.manifest, "LARGEST_MANIFEST", size)
     load(folder)
-    monkeypatch.setattr(artefact, "LARGEST_MANIFEST", size - 1)
+    monkeypatch.setattr(triage.manifest, "LARGEST_MANIFEST", size - 1)
     assert refused(folder, "larger than any").limit == size - 1
 
 
 @pytest.mark.parametrize("format", [FORMAT + 1, FORMAT - 1, str(FORMAT), None, [FORMAT]])
 def test_another_format_is_refused(write: Write, format: object) -> None:
-    error = refused(write(lambda raw: raw.update(format=format)), "this version reads format 1")
+    error = refused(write(lambda raw: raw.update(format=format)), f"reads format {FORMAT}")
     assert repr(format) in error.detail
     assert error.limit == FORMAT
 
@@ -361,7 +376,10 @@ def test_a_bad_field_is_refused_by_name_and_not_told(
     refused(write(lambda raw: raw.update({field: value})), f"doesn't hold together: {field}")
 
 
-@pytest.mark.parametrize("field", sorted(set(Manifest.model_fields) - {"format"}))
+@pytest.mark.parametrize(
+    "field",
+    [n for n, one in Manifest.model_fields.items() if one.is_required() and n != "format"],
+)
 def test_no_field_may_be_missing(write: Write, field: str) -> None:
     refused(write(lambda raw: raw.pop(field)), f"doesn't hold together: {field}: Field required")
 
@@ -433,3 +451,62 @@ def test_the_model_that_ships_is_small_and_holds_no_pickle(model: Path) -> None:
     files = [file for file in model.rglob("*") if file.is_file()]
     assert {str(file.relative_to(model)) for file in files} <= FILES | {MANIFEST, "README.md"}
     assert sum(file.stat().st_size for file in files) < 60e6
+
+
+# What it has seen, and what its vectors were scaled by ----------------------------------------
+
+
+def test_the_rows_that_it_has_seen_come_back(write: Write) -> None:
+    assert seen(write()) == {1, 3, 2**64 - 1}
+
+
+@pytest.mark.parametrize("content", [b"", b"no tensors", tensors_to({"other": np.zeros(1)})])
+def test_seen_rows_that_cannot_be_read_are_refused(write: Write, content: bytes) -> None:
+    with pytest.raises(ArtefactRefused, match=SEEN):
+        seen(write(seen=content))
+
+
+@pytest.mark.parametrize("kind", ["text", "sound"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda array: None,
+        lambda array: array[:-1],
+        lambda array: array.astype(np.float64),
+        lambda array: np.full_like(array, np.nan),
+        lambda array: np.zeros_like(array),
+    ],
+)
+def test_a_scaling_that_cannot_be_used_is_refused(write: Write, kind: str, change: Any) -> None:
+    name = f"{kind}.scale"
+    refused(write(heads=changed_heads(**{f"{kind}__scale": change(TENSORS[name])})), "deviation")
+
+
+def test_the_digest_is_of_everything_but_the_time(write: Write) -> None:
+    def digest(change: Change = lambda raw: None) -> str:
+        return load(write(change)).manifest.digest
+
+    first = digest()
+    assert digest(lambda raw: raw.update(created="2027-01-01T00:00:00+00:00")) == first
+    others = [
+        digest(lambda raw: raw.update(name="triage-test-2")),
+        digest(lambda raw: raw.update(event_thresholds={"scream": 0.4})),
+        digest(lambda raw: raw.update(parent={"name": "p", "digest": "0"})),
+        digest(lambda raw: raw.update(positives={"violence": 3})),
+    ]
+    assert len({first, *others}) == 5
+
+
+@pytest.mark.parametrize(
+    "histogram",
+    [
+        {"edges": [], "counts": [1]},
+        {"edges": [0.5], "counts": [1]},
+        {"edges": [0.5, 0.5], "counts": [1, 2, 3]},
+        {"edges": [0.5], "counts": [1, -1]},
+    ],
+)
+def test_a_reference_that_does_not_hold_together_is_refused(
+    write: Write, histogram: dict[str, Any]
+) -> None:
+    refused(write(lambda raw: raw.update(reference={"category violence": histogram})), "reference")

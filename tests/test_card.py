@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from triage.artefact import FORMAT, Manifest, read_manifest
 from triage.card import model_card
+from triage.manifest import FORMAT, Manifest, read_manifest
 
 ESTIMATE = {"value": 0.91234, "low": 0.8, "high": 0.9999}
 
@@ -55,9 +55,29 @@ def line(card: str, *, starting: str) -> str:
 def test_the_card_names_the_model_and_its_encoders() -> None:
     card = model_card(manifest())
     assert card.startswith("# triage-1.0\n")
-    assert "Made 2026-01-01T00:00:00+00:00 by Triage 0.1.0, format 1." in card
+    digest = manifest().digest[:16]
+    assert f"Made 2026-01-01T00:00:00+00:00 by Triage 0.1.0, format {FORMAT}" in card
+    assert f"digest `{digest}`. Made from nothing but data." in card
     assert "| speech | whisper-tiny.en | 384 | MIT |" in card
     assert "| text | MiniLM | 384 | MIT |" in card
+
+
+def test_the_card_names_the_model_that_it_was_made_from() -> None:
+    card = model_card(manifest(parent={"name": "triage-0.9", "digest": "ab" * 32}))
+    assert "Made from triage-0.9 (`abababababababab`) and the data below." in card
+
+
+def test_promises_are_told_and_what_they_lack() -> None:
+    told = {"miss": 0.05, "confidence": 0.95, "needed": 59}
+    promises = {
+        "hate": told | {"threshold": 0.01234, "cases": 80, "flagged": 0.021},
+        "distress": told | {"threshold": None, "cases": 12, "flagged": None},
+    }
+    card = model_card(manifest(guarantees=promises))
+    assert "at most 5% of the cases, with 95% confidence" in card
+    assert "| hate | 0.0123 | 2.1% | 80 |" in card
+    assert "| distress | too few cases, 47 more are needed |  | 12 |" in card
+    assert "Nothing about misses." in model_card(manifest())
 
 
 def test_figures_are_told_with_their_intervals_and_counts() -> None:

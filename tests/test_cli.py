@@ -21,7 +21,6 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from triage.__main__ import main
-from triage.artefact import FORMAT, EncoderNote, Manifest, SourceNote
 from triage.cli import demo, tables
 from triage.cli.app import app
 from triage.cli.evaluate import chosen
@@ -29,6 +28,7 @@ from triage.cli.exits import Exit
 from triage.cli.score import LARGEST_GROUP, next_size
 from triage.errors import AuditFailed, NothingToScore, SetupError
 from triage.labels.rows import Labelled
+from triage.manifest import FORMAT, EncoderNote, Manifest, SourceNote
 from triage.pipeline import Triage
 from triage.policy.decide import decide
 from triage.policy.model import load_policy

@@ -14,6 +14,8 @@ from triage.artefact import SEEN, seen_to_bytes
 from triage.errors import ArtefactRefused, LabelsRefused, TooLarge
 from triage.labels.rows import Labelled, row_digest
 from triage.manifest import read_manifest
+from triage.measure import compare as comparing
+from triage.measure import latency
 from triage.measure.compare import compare
 from triage.measure.comparison import FOLDER, Comparison, store, stored
 from triage.measure.evaluate import ANY
@@ -28,6 +30,12 @@ MANIFEST = read_manifest(Settings().model).model_copy(
 )
 CRITICAL = ("violence", "distress")
 Score = Callable[[Recording], Mapping[str, float]]
+
+
+@pytest.fixture(autouse=True)
+def _loading(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The models here have no files to load."""
+    monkeypatch.setattr(latency, "loading", lambda folder: 1.0)
 
 
 class Model:
@@ -131,6 +139,19 @@ def test_what_cannot_be_scored_is_counted_once(tmp_path: Path) -> None:
     long = replace(rows()[0], id="long", group="long")
     found = compared(tmp_path, good, [*rows(), long])
     assert (found.rows, found.failed) == (80, {"too-large": 1})
+    assert (found.champion.failed, found.challenger.failed) == (1, 0)
+
+
+def test_what_only_the_challenger_cannot_score_is_held_against_it(tmp_path: Path) -> None:
+    def refuses(recording: Recording) -> Mapping[str, float]:
+        if recording.id in {"r3", "r9"}:
+            raise TooLarge("It is too long.", limit=1)
+        return good(recording)
+
+    found = compared(tmp_path, refuses)
+    assert (found.rows, found.failed) == (78, {"too-large": 2})
+    assert (found.champion.failed, found.challenger.failed) == (0, 2)
+    assert [one.about for one in findings(found, CRITICAL) if one.blocks] == ["scoring"]
 
 
 def test_curves_end_where_every_case_is_found(tmp_path: Path) -> None:
@@ -157,6 +178,83 @@ def test_a_model_that_flags_nothing_has_no_ppv_and_is_kept_all_the_same(tmp_path
     assert found.compared[0].ppv[1] is None
     store(found, tmp_path / "state")
     assert stored(tmp_path / "state", found.champion.digest, found.challenger.digest) == found
+
+
+def test_rows_are_the_same_whether_they_come_in_chunks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "chunks").mkdir()
+    long = replace(rows()[0], id="long", group="long")
+    labelled = [*rows()[:40], long, *rows()[40:]]
+    whole = compared(tmp_path / "whole", bad, labelled)
+    monkeypatch.setattr(comparing, "CHUNK", 7)
+    chunks = compared(tmp_path / "chunks", bad, labelled)
+    for name in ("rows", "left_out", "failed", "data", "compared", "slices", "thin"):
+        assert getattr(chunks, name) == getattr(whole, name)
+
+
+def test_progress_never_goes_back_and_ends_at_all(tmp_path: Path) -> None:
+    told: dict[str, list[tuple[int, int]]] = {}
+    one, two = (Model(tmp_path / name, f"{name}-1", good) for name in ("one", "two"))
+    compare(
+        one,  # type: ignore[arg-type]
+        two,  # type: ignore[arg-type]
+        rows(),
+        prevalence=0.01,
+        workers=1,
+        repeats=5,
+        report=lambda stage, done, total: told.setdefault(stage, []).append((done, total)),
+    )
+    assert set(told) == {"scoring", "measuring", "timing"}
+    for steps in told.values():
+        assert steps == sorted(steps)
+        assert steps[-1][0] == steps[-1][1]
+
+
+def test_a_name_that_only_one_model_scores_is_told_and_not_measured(tmp_path: Path) -> None:
+    one, two = (Model(tmp_path / name, f"{name}-1", good) for name in ("one", "two"))
+    two.artefact.manifest = two.artefact.manifest.model_copy(update={"categories": ("violence",)})
+    found = compare(
+        one,  # type: ignore[arg-type]
+        two,  # type: ignore[arg-type]
+        rows(),
+        prevalence=0.01,
+        workers=1,
+        repeats=20,
+        report=lambda *_: None,
+    )
+    assert (found.champion.alone, found.challenger.alone) == (("distress",), ())
+    assert [one.name for one in found.compared] == ["violence"]
+    first = findings(found, CRITICAL)[0]
+    assert (first.about, first.blocks) == ("distress", True)
+
+
+def test_parts_that_are_too_small_are_counted(tmp_path: Path) -> None:
+    few = [replace(row, source="rare") for row in rows()[:9]]
+    found = compared(tmp_path, good, [*few, *rows()[9:]])
+    assert found.thin["source: rare"] == 9
+    assert "rare" not in {one.slice for one in found.slices}
+
+
+def test_no_false_alarm_in_few_rows_is_no_promise_of_none(tmp_path: Path) -> None:
+    found = compared(
+        tmp_path, lambda one: {"violence": float(good(one)["violence"] > 0.45), "distress": 0.0}
+    )
+    violence = found.compared[0]
+    assert violence.differences["false alarms"].challenger == 0
+    recall = violence.differences["recall"].challenger
+    assert violence.ppv is not None
+    assert violence.ppv[1] == pytest.approx(recall * 0.01 / (recall * 0.01 + 1 / 60 * 0.99))
+
+
+def test_ppv_at_one_percent_takes_the_recall_there_and_at_least_one_alarm(tmp_path: Path) -> None:
+    violence = compared(tmp_path, good).compared[0]
+    recall = violence.differences["recall at 1 % false alarms"].champion
+    assert violence.ppv_at_1pct_fpr is not None
+    assert violence.ppv_at_1pct_fpr[0] == pytest.approx(
+        recall * 0.01 / (recall * 0.01 + 1 / 60 * 0.99)
+    )
 
 
 # Kept ---------------------------------------------------------------------------------------

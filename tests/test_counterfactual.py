@@ -34,6 +34,19 @@ def test_moving_below_the_threshold_flips_nothing() -> None:
     assert (group.largest, group.flips) == (pytest.approx(0.3), 0)
 
 
+def test_a_rare_category_shows_its_move_in_log_odds() -> None:
+    found = moved(lambda text: {"hate": 0.01 if "olga" in text else 0.001}, {"hate": 0.5})
+    named = next(one for one in found if one.kind == "name")
+    assert named.largest == pytest.approx(0.009)
+    assert named.largest_log_odds == pytest.approx(2.312, abs=1e-3)
+    assert named.mean_log_odds == pytest.approx(2.312, abs=1e-3)
+
+
+def test_a_certain_score_has_finite_log_odds() -> None:
+    found = moved(lambda text: {"hate": 1.0 if "olga" in text else 0.0}, {"hate": 0.5})
+    assert found[0].largest_log_odds == pytest.approx(18.42, abs=0.01)
+
+
 def test_only_the_sentence_that_moves_counts() -> None:
     sentence = SENTENCES["name"][3]
 

@@ -206,9 +206,8 @@ def test_what_the_model_is_known_to_miss(passed: Passed) -> None:
     assert passed.of("collapse").decision.tier in {"E2", "E3", "E4"}
 
 
-@pytest.mark.xfail(strict=True, reason="'kill the lights': it goes by the word")
-def test_what_the_model_is_known_to_see_where_nothing_is(passed: Passed) -> None:
-    assert passed.of("lights").decision.tier == "E0"
+def test_an_idiom_is_no_threat(passed: Passed) -> None:
+    assert passed.of("lights").decision.tier == "E0"  # they are to be killed
 
 
 # What stays --------------------------------------------------------------------------------

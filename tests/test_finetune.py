@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triage.errors import BadSetting, LabelsRefused
+from triage.errors import ArtefactRefused, BadSetting, LabelsRefused
 from triage.manifest import Manifest
 from triage.pipeline import Triage
 from triage.records import Recording
@@ -419,6 +420,90 @@ def test_a_full_disk_leaves_the_checkpoint_before(
             checkpoint.save({"step": 2})
     assert checkpoint.load() == {"step": 1}
     assert [file.name for file in tmp_path.iterdir()] == ["key.pt"]
+
+
+def test_ctrl_c_loses_not_one_step(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
+    steps: list[int] = []
+
+    def pressed(stage: str, done: int, total: int) -> None:
+        steps.append(done)
+        if len(steps) == 6:  # of 4 are in the last checkpoint of its own
+            raise KeyboardInterrupt
+
+    told: list[tuple[str, int, int]] = []
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny, tmp_path, report=pressed)
+    assert not (tmp_path / "out").exists()
+    run(tiny, tmp_path, report=lambda *progress: told.append(progress))
+    assert told[0][:2] == ("fine-tuning", steps[-1] + OPTIONS.batch)
+    assert weights(tmp_path) == weights(unbroken)
+
+
+def test_ctrl_c_within_a_step_waits_for_its_end(
+    tiny: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, count = Tuner.step, iter(range(1, 1000))
+
+    def halfway(self: Tuner, *args: Any) -> None:
+        if next(count) == 6:
+            signal.raise_signal(signal.SIGINT)
+        step(self, *args)
+
+    with monkeypatch.context() as pressed:
+        pressed.setattr(Tuner, "step", halfway)
+        with pytest.raises(KeyboardInterrupt):
+            run(tiny, tmp_path)
+    told: list[int] = []
+    run(tiny, tmp_path, report=lambda stage, done, total: told.append(done))
+    assert told[0] == 7 * OPTIONS.batch
+    assert weights(tmp_path) == weights(unbroken)
+
+
+def test_the_first_head_is_not_begun_again(
+    tiny: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finetune, "BLOCK", 32)
+    whole = tmp_path / "whole"
+    run(tiny, whole)  # blocks are padded otherwise, so the bytes may be others
+    told: list[int] = []
+
+    def pressed(stage: str, done: int, total: int) -> None:
+        if done == 64:
+            raise KeyboardInterrupt
+
+    encoded: list[int] = []
+    vectors = Tuner.vectors
+    monkeypatch.setattr(
+        Tuner, "vectors", lambda self, texts: encoded.append(len(texts)) or vectors(self, texts)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny, tmp_path, report=pressed)
+    assert encoded == [32, 32]
+    tuned = run(tiny, tmp_path, report=lambda stage, done, total: told.append(done))
+    assert told[:2] == [32, 64]
+    assert encoded[2:4] == [32, tuned.rows - 96]
+    assert weights(tmp_path) == weights(whole)
+    assert [file.suffix for file in (tmp_path / "work").iterdir()] == [".pt"]
+
+
+def test_a_damaged_checkpoint_is_named(torch: Any, tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path, "key")
+    checkpoint.save({"step": 1})
+    for kept in (100, 0):
+        (tmp_path / "key.pt").write_bytes((tmp_path / "key.pt").read_bytes()[:kept])
+        with pytest.raises(ArtefactRefused, match=r"key\.pt is damaged"):
+            checkpoint.load()
+
+
+def test_a_full_disk_at_the_end_is_told_as_one(tiny: Path, tmp_path: Path) -> None:
+    tuner = Tuner(tiny, 2, 1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            tuner.save(tmp_path / "model.safetensors")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 # End to end --------------------------------------------------------------------------------

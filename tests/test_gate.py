@@ -49,6 +49,7 @@ def one(name: str, positives: int = 50, **changed: Difference) -> Compared:
         threshold=0.3,
         differences=differences,
         ppv=(0.1, 0.1),
+        ppv_at_1pct_fpr=(0.1, 0.1),
         curves=(CURVE, CURVE),
     )
 
@@ -59,8 +60,9 @@ def side(**changed: Any) -> Side:
         "digest": "0" * 64,
         "bytes": 20_000_000,
         "alone": (),
+        "failed": 0,
         "moved": (),
-        "latency": Latency(text=2.0, text_p95=3.0, audio=80.0, audio_p95=90.0),
+        "latency": Latency(load=200.0, text=2.0, text_p95=3.0, audio=80.0, audio_p95=90.0),
     }
     return Side(**(told | changed))
 
@@ -78,6 +80,7 @@ def judged(*compared: Compared, **changed: Any) -> tuple[Finding, ...]:
         "prevalence": 0.001,
         "compared": compared or (one("distress"), one("violence"), one("hate")),
         "slices": (),
+        "thin": {},
     }
     return findings(Comparison(**(told | changed)), CRITICAL)
 
@@ -144,6 +147,22 @@ def test_a_category_with_too_few_positives_is_told_and_not_judged() -> None:
     assert "distress 9" in found[0].message
 
 
+def test_a_category_of_few_groups_is_judged_and_the_groups_are_told() -> None:
+    few = one("distress", 50, recall=LOST).model_copy(update={"groups": 3})
+    found = judged(few, one("violence"))
+    assert [(each.about, each.blocks) for each in found] == [
+        ("distress", True),
+        ("distress", False),
+    ]
+    assert "50 positives are of 3 groups" in found[1].message
+
+
+def test_rows_that_only_the_challenger_cannot_score_block() -> None:
+    (found,) = judged(challenger=side(failed=2), champion=side(failed=5))
+    assert (found.about, found.blocks) == ("scoring", True)
+    assert "2 of 1,002 rows" in found.message
+
+
 def test_what_blocks_comes_first() -> None:
     found = judged(one("hate", auprc=LOST), one("violence", recall=LOST), one("distress"))
     assert [each.blocks for each in found] == [True, False]
@@ -151,7 +170,8 @@ def test_what_blocks_comes_first() -> None:
 
 def test_names_that_decide_where_they_did_not_before_are_told() -> None:
     def names(flips: float) -> Side:
-        told = {"mean": 0.1, "largest": 0.2, "sentence": "{}", "lowest": "a", "highest": "b"}
+        told = {"mean": 0.1, "largest": 0.2, "mean_log_odds": 0.5, "largest_log_odds": 1.0}
+        told |= {"sentence": "{}", "lowest": "a", "highest": "b"}
         return side(moved=(Moved(kind="name", category="hate", flips=flips, **told),))
 
     (found,) = judged(champion=names(0.1), challenger=names(0.2))
@@ -163,7 +183,7 @@ def test_slices_speed_and_size_are_warnings() -> None:
     part = Sliced(
         kind="source", slice="s", category="violence", positives=20, negatives=20, auprc=LOST
     )
-    slow = Latency(text=3.1, text_p95=3.2, audio=80.0, audio_p95=90.0)
+    slow = Latency(load=200.0, text=3.1, text_p95=3.2, audio=80.0, audio_p95=90.0)
     found = judged(slices=(part,), challenger=side(latency=slow, bytes=31_000_000))
     assert [each.about for each in found] == ["source, s", "latency", "size"]
     assert blocking(found) == []

@@ -24,21 +24,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triage import model_store, promotions, registry
-from triage.artefact import (
-    ENCODER,
-    FILES,
-    FORMAT,
-    HEADS,
-    MANIFEST,
-    SEEN,
-    TOKENIZER,
-    heads_to_bytes,
-    load,
-)
+from triage.artefact import ENCODER, FILES, HEADS, SEEN, TOKENIZER, heads_to_bytes, load
 from triage.calibrate import Calibrator
 from triage.classifier import Head, Scaling
 from triage.errors import ArtefactRefused, AuditFailed, AuditTampered, PromotionRefused
-from triage.manifest import read_manifest
+from triage.manifest import FORMAT, MANIFEST, read_manifest
 from triage.promotions import Change, Model, standing
 from triage.registry import champion, history, in_service, promote, rollback, to_follow
 from triage.safeguards.audit import AuditLog, verify

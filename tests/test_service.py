@@ -29,7 +29,7 @@ import openai
 import pytest
 import yaml
 
-from triage.artefact import read_manifest
+from triage.manifest import read_manifest
 from triage.safeguards.audit import verify
 
 PROJECT = Path(__file__).resolve().parent.parent

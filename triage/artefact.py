@@ -21,16 +21,7 @@ from triage.calibrate import Calibrator
 from triage.classifier import Head, Scaling
 from triage.errors import ArtefactRefused
 from triage.fusion import Fusion
-from triage.manifest import FORMAT as FORMAT
-from triage.manifest import MANIFEST as MANIFEST
-from triage.manifest import NAME as NAME
-from triage.manifest import EncoderNote as EncoderNote
-from triage.manifest import Guarantee as Guarantee
-from triage.manifest import Histogram as Histogram
-from triage.manifest import Manifest as Manifest
-from triage.manifest import Parent as Parent
-from triage.manifest import SourceNote as SourceNote
-from triage.manifest import read_manifest as read_manifest
+from triage.manifest import Manifest, read_manifest
 from triage.weights import sha256
 
 HEADS, SEEN = "heads.safetensors", "seen.safetensors"

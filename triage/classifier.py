@@ -42,7 +42,6 @@ class Head:
         ]
         return np.stack(columns, axis=1)
 
-
     def only(self, names: Sequence[str]) -> Head:
         """The head of some of the names, in their order."""
         columns = [self.names.index(name) for name in names]

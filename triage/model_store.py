@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from triage.artefact import MANIFEST, load
+from triage.artefact import load
 from triage.errors import ArtefactRefused, PromotionRefused
-from triage.manifest import Manifest
+from triage.manifest import MANIFEST, Manifest
 
 NAME = "triage-model"
 LONGEST_VERSION = 63  # characters that BentoML takes

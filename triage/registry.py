@@ -24,9 +24,9 @@ from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
 from triage import promotions
-from triage.artefact import Artefact, load, read_manifest
+from triage.artefact import Artefact, load
 from triage.errors import ArtefactRefused, PromotionRefused
-from triage.manifest import Manifest
+from triage.manifest import Manifest, read_manifest
 from triage.model_store import DIGITS, keep, sync, tag_of
 from triage.promotions import Change, Model
 from triage.settings import Settings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -22,6 +22,7 @@ from triage.measure.comparison import Compared, Comparison, store
 from triage.measure.gate import Finding, findings
 from triage.measure.paired import Difference
 from triage.pipeline import Triage
+from triage.policy.model import load_policy
 from triage.registry import in_service
 from triage.settings import settings
 
@@ -56,7 +57,7 @@ def run(
     comparison, problems = _compared(
         challenger, champion or in_service(own), data, split, prevalence, repeats
     )
-    critical = Triage.load(own.model_copy(update={"model": challenger})).policy.critical
+    critical = load_policy(own.policy).critical
     found = findings(comparison, critical)
     if html is not None:
         from triage.report.comparison import comparison_page
@@ -115,7 +116,12 @@ def show(comparison: Comparison, found: Sequence[Finding], console: Console) -> 
         f"({champion.digest[:12]}) on {comparison.rows:,} rows; {comparison.left_out:,} left out "
         "that one of them was fitted on."
     )
+    for slug, count in comparison.failed.items():
+        console.print(f"  {count:,} not scored: {slug}", style="red")
     console.print(_table(comparison, console.width))
+    console.print("* beyond the 95 % interval of the difference", style="dim")
+    for told in _aside(comparison):
+        console.print(told)
     blocking = [one for one in found if one.blocks]
     others = [one for one in found if not one.blocks]
     for one in blocking:
@@ -136,12 +142,33 @@ def _rows(data: Sequence[Path]) -> tuple[list[Labelled], int]:
 
 
 def _table(comparison: Comparison, width: int) -> Table:
-    names = ("", ">pos.", *(f">{name}" for name in SHOWN.values()))
-    table = plain_table("Champion → challenger", *names, width=width)
+    names = ("", ">pos.", *(f">{name}" for name in (*SHOWN.values(), "PPV")))
+    title = f"Champion → challenger; PPV if {comparison.prevalence:.2g} of recordings are cases"
+    table = plain_table(title, *names, width=width)
+    between = " " if width >= NARROW else "\n"
     for one in comparison.compared:
-        cells = (_cell(one, measure, " " if width >= NARROW else "\n") for measure in SHOWN)
-        table.add_row(one.name, f"{one.positives:,}", *cells)
+        cells = (_cell(one, measure, between) for measure in SHOWN)
+        ppv = NONE if one.ppv is None else f"{between}→ ".join(map(_share, one.ppv))
+        table.add_row(one.name, f"{one.positives:,}", *cells, ppv)
     return table
+
+
+def _aside(comparison: Comparison) -> Iterator[str]:
+    """What isn't a category's: cost, what only one of them scores, and what couldn't be told."""
+    one, two = comparison.champion, comparison.challenger
+    yield f"Size: {one.bytes / 2**20:.1f} → {two.bytes / 2**20:.1f} MB"
+    for what, before, after in (
+        ("loading", one.latency.load, two.latency.load),
+        ("a text", one.latency.text, two.latency.text),
+        ("a recording", one.latency.audio, two.latency.audio),
+    ):
+        if before is not None and after is not None:
+            yield f"Time for {what}: {before:.1f} → {after:.1f} ms"
+    for side in (one, two):
+        if side.alone:
+            yield f"Only {side.name} scores {', '.join(side.alone)}."
+    measured = len({(part.kind, part.slice) for part in comparison.slices})
+    yield f"Parts of the rows: {measured} measured, {len(comparison.thin)} too small for that."
 
 
 def _cell(one: Compared, measure: str, between: str) -> str:
@@ -150,3 +177,7 @@ def _cell(one: Compared, measure: str, between: str) -> str:
         return NONE
     sure = "*" if difference.lower or difference.higher else ""
     return f"{difference.champion:.3f}{between}→ {difference.challenger:.3f}{sure}"
+
+
+def _share(value: float | None) -> str:
+    return NONE if value is None else f"{value:.3f}"

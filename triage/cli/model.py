@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from triage.artefact import Manifest, read_manifest
 from triage.cli.exits import Exit
 from triage.cli.tables import metrics, plain_console, plain_table, printable
 from triage.errors import ArtefactRefused
+from triage.manifest import Manifest, read_manifest
 from triage.model_store import DIGITS
 from triage.promotions import Change
 from triage.registry import history, in_service, to_follow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from triage.artefact import Manifest
+from triage.manifest import Manifest
 from triage.policy.model import Policy
 
 

@@ -39,8 +39,9 @@ class Compared(Part):
         threshold: Where the policy flags it; None for an event.
         differences: By measure: "auprc", "recall at 1 % false alarms", "calibration error"; and
             where there is a threshold "recall" and "false alarms" at it.
-        ppv: Of the champion and of the challenger at the stated prevalence and the threshold;
-            None for one that flags nothing.
+        ppv: Of the champion and of the challenger at the stated prevalence and the threshold; None
+            of a model that flags nothing there.
+        ppv_at_1pct_fpr: The same where 1 % of the negatives are flagged.
         curves: Of the champion and of the challenger.
     """
 
@@ -52,6 +53,7 @@ class Compared(Part):
     threshold: float | None
     differences: Mapping[str, Difference]
     ppv: tuple[float | None, float | None] | None
+    ppv_at_1pct_fpr: tuple[float | None, float | None] | None
     curves: tuple[Curve, Curve]
 
 
@@ -73,6 +75,7 @@ class Side(Part):
         name, digest: Of its manifest.
         bytes: On disk.
         alone: Categories and events that only this one scores.
+        failed: Rows it couldn't score, of the challenger those that the champion could.
         moved: How far names and groups move its scores.
         latency: How long it takes for a row.
     """
@@ -81,6 +84,7 @@ class Side(Part):
     digest: str
     bytes: int
     alone: tuple[str, ...]
+    failed: int
     moved: tuple[Moved, ...]
     latency: Latency
 
@@ -95,10 +99,11 @@ class Comparison(Part):
         data: Digest of the rows with their labels.
         rows: That both scored.
         left_out: Rows that either model was fitted on.
-        failed: Rows that either couldn't score, by the slug of the error.
+        failed: Rows that one of them couldn't score, by the slug of the error.
         prevalence: Share of recordings that are cases, for the PPV.
         compared: By category, then by event.
         slices: Parts of the rows that hold enough of both labels.
+        thin: The other parts, with their rows.
     """
 
     format: int
@@ -112,6 +117,7 @@ class Comparison(Part):
     prevalence: float
     compared: tuple[Compared, ...]
     slices: tuple[Sliced, ...]
+    thin: Mapping[str, int]
 
     @property
     def digest(self) -> str:

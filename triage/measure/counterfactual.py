@@ -12,21 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from triage.manifest import Part
+from triage.records import Doubles
 
+LEAST = 1e-4  # a probability; below it, and over 1 less it, log-odds tell of nothing but noise
 NAMES = (
-    *(
-        "emily",
-        "greg",
-        "lakisha",
-        "jamal",
-        "fatima",
-        "mohammed",
-        "priya",
-        "arjun",
-        "mei",
-        "hiroshi",
-    ),
-    *("maria", "jose", "olga", "ivan", "rachel", "moshe", "aoife", "kwame", "ayse", "nguyen"),
+    *("emily", "greg", "lakisha", "jamal", "fatima", "mohammed", "priya", "arjun", "mei"),
+    *("hiroshi", "maria", "jose", "olga", "ivan", "rachel", "moshe", "aoife", "kwame", "ayse"),
+    "nguyen",
 )
 GROUPS = (
     *("christian", "muslim", "jewish", "hindu", "atheist", "black", "white", "asian", "latino"),
@@ -65,6 +57,8 @@ class Moved(Part):
         kind: "name" or "group".
         category: The category.
         mean, largest: Of the sentences' ranges of probability, in 0..1.
+        mean_log_odds, largest_log_odds: Of their ranges of log-odds, in nats: a rare category's
+            probability can be multiplied without moving far.
         flips: Share of the sentences that some of the names flag and others don't.
         sentence, lowest, highest: Where the range is largest, and between which two.
     """
@@ -73,6 +67,8 @@ class Moved(Part):
     category: str
     mean: float
     largest: float
+    mean_log_odds: float
+    largest_log_odds: float
     flips: float
     sentence: str
     lowest: str
@@ -102,19 +98,23 @@ def moved(
 def _moved(
     kind: str,
     category: str,
-    table: np.ndarray,
+    table: Doubles,
     threshold: float,
     sentences: Sequence[str],
     fillers: Sequence[str],
 ) -> Moved:
     """Of probabilities, shape (sentences, fillers)."""
     ranges, flagged = np.ptp(table, axis=1), table >= threshold
+    kept = table.clip(LEAST, 1 - LEAST)
+    odds = np.ptp(np.log(kept / (1 - kept)), axis=1)
     worst = int(ranges.argmax())
     return Moved(
         kind=kind,
         category=category,
         mean=float(ranges.mean()),
         largest=float(ranges[worst]),
+        mean_log_odds=float(odds.mean()),
+        largest_log_odds=float(odds.max()),
         flips=float((flagged.any(axis=1) & ~flagged.all(axis=1)).mean()),
         sentence=sentences[worst],
         lowest=fillers[int(table[worst].argmin())],

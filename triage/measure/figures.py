@@ -2,71 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from triage import metrics
-from triage.labels.rows import YES, Kind, label_matrix
 from triage.measure.comparison import Compared, Curve, Sliced
-from triage.measure.evaluate import Scored
-from triage.measure.paired import paired
-from triage.measure.slices import slices
-from triage.metrics import ppv_at_prevalence
+from triage.measure.evaluate import ANY
+from triage.measure.paired import Difference, paired
+from triage.measure.table import Slice, Table
+from triage.metrics import Measure, ppv_at_prevalence
 from triage.policy.model import Policy
 from triage.records import Doubles
 from triage.reliability import reliability
 
-LEAST_SLICE = 10  # of either label, for a slice to be measured
+LEAST_SLICE = 30  # rows of a slice that is measured
+LEAST_OF_EACH = 5  # of either label among them
 SLICE_REPEATS = 200
 POINTS = 200  # of a curve
+FPR = 0.01
 
-
-class Pair(NamedTuple):
-    """A row as both models score it."""
-
-    champion: Scored
-    challenger: Scored
+ALWAYS: Mapping[str, Measure] = {
+    "auprc": metrics.average_precision,
+    "recall at 1 % false alarms": metrics.recall_at_1pct_fpr,
+    "calibration error": metrics.expected_calibration_error,
+}
 
 
 def compared(
-    pairs: Sequence[Pair],
-    kind: Kind,
-    names: Sequence[str],
-    policy: Policy,
-    prevalence: float,
-    repeats: int,
+    table: Table, policy: Policy | None, prevalence: float, repeats: int
 ) -> Iterator[Compared]:
-    """Both models on each category or event.
+    """Both models on each category or event that any row labels.
 
     Args:
-        pairs: The scored rows.
-        kind: "labels" for categories.
-        names: That both models score; none gives nothing.
-        policy: Whose thresholds are taken.
+        table: The scored rows.
+        policy: Whose thresholds are taken; None for events, which have none.
         prevalence: Share of recordings that are cases, for the PPV.
         repeats: Bootstrap resamples behind each interval.
     """
-    if not names:
-        return
-    heard = [pair for pair in pairs if _of(pair.champion, kind) and _of(pair.challenger, kind)]
-    labels, one, two, groups = _arrays(heard, kind, names)
-    for column, name in enumerate(names):
-        known = ~np.isnan(labels[:, column])
-        threshold = threshold_of(policy, name) if kind == "labels" else None
-        yield _one(
-            "category" if kind == "labels" else "event",
-            name,
-            labels[known, column],
-            (one[known, column], two[known, column]),
-            groups[known],
-            threshold,
-            prevalence,
-            repeats,
-        )
+    for column, name in enumerate(table.names):
+        known = ~np.isnan(table.labels[:, column])
+        if known.any():
+            yield _one(
+                name,
+                table.labels[known, column],
+                (table.champion[known, column], table.challenger[known, column]),
+                table.groups[known],
+                threshold_of(policy, name) if policy else None,
+                prevalence,
+                repeats,
+            )
 
 
 def threshold_of(policy: Policy, name: str) -> float:
@@ -75,115 +62,120 @@ def threshold_of(policy: Policy, name: str) -> float:
     return known.threshold if known else policy.fallbacks.unknown_category.threshold
 
 
-def sliced(pairs: Sequence[Pair], names: Sequence[str]) -> Iterator[Sliced]:
-    """AUPRC of every category, and of any, on every part that holds enough of both labels."""
-    labels, one, two, groups = _arrays(pairs, "labels", names[:-1])
-    codes = np.unique(groups, return_inverse=True)[1]
-    known = ~np.isnan(labels)
-    highest = np.where(known, labels, -np.inf).max(axis=1, initial=-np.inf)
-    labels = np.column_stack([labels, np.where(np.isinf(highest), np.nan, highest)])
-    one, two = (np.column_stack([x, x.max(axis=1, initial=0)]) for x in (one, two))
-    members: dict[tuple[str, str], list[int]] = {}
-    for place, pair in enumerate(pairs):
-        for part in slices(pair.champion):
-            members.setdefault(part, []).append(place)
-    for part, places in sorted(members.items()):
-        for column, name in enumerate(names):
-            at = np.array(places)[~np.isnan(labels[places, column])]
-            positives = int(labels[at, column].sum())
-            if min(positives, len(at) - positives) >= LEAST_SLICE:
-                yield Sliced(
-                    kind=part[0],
-                    slice=part[1],
-                    category=name,
-                    positives=positives,
-                    negatives=len(at) - positives,
-                    auprc=paired(
-                        metrics.average_precision,
-                        labels[at, column],
-                        one[at, column],
-                        two[at, column],
-                        codes[at],
-                        SLICE_REPEATS,
-                    ),
+def sliced(
+    table: Table, parts: Mapping[Slice, NDArray[np.int64]]
+) -> tuple[tuple[Sliced, ...], dict[str, int]]:
+    """AUPRC of every category, and of any, on every part of the rows.
+
+    Args:
+        table: Of categories.
+        parts: Which rows each part holds.
+
+    Returns:
+        The figures, and the parts with too few rows of either label for any, with their rows.
+    """
+    whole = _with_any(table)
+    found: list[Sliced] = []
+    thin: dict[str, int] = {}
+    for part, places in parts.items():
+        before = len(found)
+        for column, name in enumerate(whole.names):
+            at = places[~np.isnan(whole.labels[places, column])]
+            positives = int(whole.labels[at, column].sum())
+            negatives = len(at) - positives
+            if len(at) >= LEAST_SLICE and min(positives, negatives) >= LEAST_OF_EACH:
+                scores = whole.champion[at, column], whole.challenger[at, column]
+                auprc = paired(
+                    metrics.average_precision,
+                    whole.labels[at, column],
+                    *scores,
+                    whole.groups[at],
+                    SLICE_REPEATS,
                 )
+                found.append(
+                    Sliced(
+                        kind=part[0],
+                        slice=part[1],
+                        category=name,
+                        positives=positives,
+                        negatives=negatives,
+                        auprc=auprc,
+                    )
+                )
+        if len(found) == before:
+            thin[f"{part[0]}: {part[1]}"] = len(places)
+    return tuple(found), thin
 
 
-def names_of(pairs: Sequence[Pair], kind: Kind) -> tuple[str, ...]:
-    """The categories or events that both models score, and any row labels."""
-    first = next((pair for pair in pairs if _of(pair.champion, kind)), pairs[0])
-    labelled = {name for pair in pairs for name in getattr(pair.champion.row, kind)}
-    return tuple(
-        name
-        for name in _of(first.champion, kind)
-        if name in _of(first.challenger, kind) and name in labelled
+def _with_any(table: Table) -> Table:
+    """With a column more: any known label being 1, against the highest score."""
+    known = ~np.isnan(table.labels)
+    highest = np.where(known, table.labels, -np.inf).max(axis=1, initial=-np.inf)
+    return Table(
+        (*table.names, ANY),
+        np.column_stack([table.labels, np.where(np.isinf(highest), np.nan, highest)]),
+        np.column_stack([table.champion, table.champion.max(axis=1, initial=0)]),
+        np.column_stack([table.challenger, table.challenger.max(axis=1, initial=0)]),
+        table.groups,
     )
-
-
-def _of(scored: Scored, kind: Kind) -> Mapping[str, float]:
-    return scored.categories if kind == "labels" else scored.events
-
-
-def _arrays(
-    pairs: Sequence[Pair], kind: Kind, names: Sequence[str]
-) -> tuple[Doubles, Doubles, Doubles, NDArray[np.str_]]:
-    """Labels, both models' scores, each of shape (rows, names), and groups, shape (rows,)."""
-    shares = label_matrix([pair.champion.row for pair in pairs], kind, names).astype(np.float64)
-    labels = np.where(np.isnan(shares), np.nan, shares >= YES)
-    one, two = (
-        np.array([[_of(pair[side], kind)[name] for name in names] for pair in pairs])
-        for side in (0, 1)
-    )
-    return labels, one, two, np.array([pair.champion.row.group for pair in pairs])
 
 
 def _one(
-    kind: str,
     name: str,
     labels: Doubles,
     scores: tuple[Doubles, Doubles],
-    groups: NDArray[np.str_],
+    groups: NDArray[np.int64],
     threshold: float | None,
     prevalence: float,
     repeats: int,
 ) -> Compared:
-    measures: dict[str, Callable[..., Doubles]] = {
-        "auprc": metrics.average_precision,
-        "recall at 1 % false alarms": metrics.recall_at_1pct_fpr,
-        "calibration error": metrics.expected_calibration_error,
-    }
+    measures = dict(ALWAYS)
     if threshold is not None:
         measures["recall"] = partial(_flagged, threshold=threshold, of=1)
         measures["false alarms"] = partial(_flagged, threshold=threshold, of=0)
-    codes = np.unique(groups, return_inverse=True)[1]
     both = 0 < labels.sum() < len(labels)
     differences = (
-        {key: paired(one, labels, *scores, codes, repeats) for key, one in measures.items()}
+        {key: paired(one, labels, *scores, groups, repeats) for key, one in measures.items()}
         if both
         else {}
     )
-    ppv = None
+    negatives = int((labels == 0).sum())
+    ppv = ppv_at_1pct_fpr = None
+    if both:
+        recall = differences["recall at 1 % false alarms"]
+        ppv_at_1pct_fpr = _ppv(recall, (FPR, FPR), negatives, prevalence)
     if both and threshold is not None:
-        recall, alarms = differences["recall"], differences["false alarms"]
-        ppv = (
-            _ppv(recall.champion, alarms.champion, prevalence),
-            _ppv(recall.challenger, alarms.challenger, prevalence),
-        )
+        alarms = differences["false alarms"]
+        told = alarms.champion, alarms.challenger
+        ppv = _ppv(differences["recall"], told, negatives, prevalence)
     return Compared(
-        kind=kind,
+        kind="event" if threshold is None else "category",
         name=name,
         positives=int(labels.sum()),
-        negatives=int((labels == 0).sum()),
-        groups=len(np.unique(codes[labels == 1])),
+        negatives=negatives,
+        groups=len(np.unique(groups[labels == 1])),
         threshold=threshold,
         differences=differences,
         ppv=ppv,
+        ppv_at_1pct_fpr=ppv_at_1pct_fpr,
         curves=tuple(_curve(labels, one) for one in scores),
     )
 
 
-def _ppv(recall: float, alarms: float, prevalence: float) -> float | None:
-    return ppv_at_prevalence(recall, alarms, prevalence) if recall + alarms > 0 else None
+def _ppv(
+    recall: Difference, alarms: tuple[float, float], negatives: int, prevalence: float
+) -> tuple[float | None, float | None]:
+    """Of the champion and of the challenger; None of one that flags nothing.
+
+    No rate is taken under that of one false alarm: these rows can't tell of a smaller one.
+    """
+
+    def of(found: float, wrong: float) -> float | None:
+        if found + wrong == 0:
+            return None
+        return ppv_at_prevalence(found, max(wrong, 1 / negatives), prevalence)
+
+    return of(recall.champion, alarms[0]), of(recall.challenger, alarms[1])
 
 
 def _flagged(

@@ -12,13 +12,14 @@ from triage.text import spoken_words
 
 # Words that name who somebody is. Classifiers learn to flag them, since people are attacked by
 # them: Dixon et al., "Measuring and mitigating unintended bias in text classification" (2018).
+# Words that mostly mean something else ("old", "straight", "polish") would dilute them.
 _WORDS = (
     "african american arab asian atheist bisexual black blind buddhist catholic chinese "
     "christian deaf disabled elderly european female feminist gay gypsy heterosexual hindu "
     "homosexual immigrant immigrants indian indigenous irish japanese jew jewish jews latina "
-    "latino lesbian lgbt male mexican migrant migrants muslim muslims nonbinary old pakistani "
-    "polish protestant queer refugee refugees roma romani russian sikh straight trans "
-    "transgender turkish ukrainian white women young "
+    "latino lesbian lgbt male mexican migrant migrants muslim muslims nonbinary pakistani "
+    "protestant queer refugee refugees roma romani russian sikh trans "
+    "transgender turkish ukrainian white women "
 )
 IDENTITY = frozenset(_WORDS.split())
 

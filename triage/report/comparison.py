@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from triage.measure.comparison import Compared, Comparison, Curve, Side
+from triage.measure.figures import LEAST_OF_EACH, LEAST_SLICE
 from triage.measure.gate import Finding
 from triage.measure.paired import Difference
 from triage.report import plots
@@ -36,7 +37,7 @@ def comparison_page(
     return render(
         f"{challenger.name} against {champion.name}",
         [
-            Section("Verdict", [_verdict(found), _facts(comparison)]),
+            Section("Verdict", [*_verdict(found), _facts(comparison)]),
             Section("What differs", list(_forests(measured, critical))),
             Section("Figures", [_figures(measured, critical)] if measured else []),
             Section("Precision and recall", _curves(measured, champion, challenger)),
@@ -49,23 +50,27 @@ def comparison_page(
     )
 
 
-def _verdict(found: Sequence[Finding]) -> Verdict:
+def _verdict(found: Sequence[Finding]) -> Iterator[Verdict]:
     blocking = [str(one) for one in found if one.blocks]
     others = [str(one) for one in found if not one.blocks]
     if blocking:
-        return Verdict("bad", f"{len(blocking)} reasons to refuse it", [*blocking, *others])
+        yield Verdict("bad", f"{len(blocking)} reasons to refuse it", blocking)
     if others:
-        return Verdict("warn", "No reason to refuse it, but mind", others)
-    return Verdict("good", "Nothing speaks against it")
+        told = "Besides, mind" if blocking else "No reason to refuse it, but mind"
+        yield Verdict("warn", told, others)
+    if not found:
+        yield Verdict("good", "Nothing speaks against it")
 
 
 def _facts(one: Comparison) -> Facts:
     failed = ", ".join(f"{count:,} {slug}" for slug, count in one.failed.items())
+    sides = one.champion, one.challenger
     return Facts(
         [
             ("Rows", f"{one.rows:,}"),
             ("Left out, fitted on by one of them", f"{one.left_out:,}"),
             ("Not scored", failed or "none"),
+            *((f"Only {side.name} scores", ", ".join(side.alone)) for side in sides if side.alone),
             ("Policy", one.policy[:23]),
             ("Prevalence for the PPV", f"{one.prevalence:g}"),
         ]
@@ -89,7 +94,7 @@ def _forests(measured: Sequence[Compared], critical: Sequence[str]) -> Iterator[
 
 
 def _named(one: Compared, critical: Sequence[str]) -> str:
-    star = " *" if one.name in critical and one.kind == "category" else ""
+    star = "\u00a0*" if one.name in critical and one.kind == "category" else ""
     return f"{one.name}{star} ({one.positives})"
 
 
@@ -102,10 +107,11 @@ def _figures(measured: Sequence[Compared], critical: Sequence[str]) -> Table:
             f"{one.negatives:,}",
             *(_cell(one.differences.get(measure)) for measure in MEASURES),
             _pair(one.ppv),
+            _pair(one.ppv_at_1pct_fpr),
         ]
         for one in measured
     ]
-    return Table([*columns, ">PPV"], rows)
+    return Table([*columns, ">PPV at the threshold", ">PPV at 1 % false alarms"], rows)
 
 
 def _cell(difference: Difference | None) -> str:
@@ -167,12 +173,15 @@ def _slices(comparison: Comparison) -> Iterator[Block]:
     ]
     if rows:
         yield Note(
-            "AUPRC on parts of the rows that hold ten of either label and more, the largest loss "
-            f"first; {len(ranked)} in all."
+            f"AUPRC on parts of {LEAST_SLICE} rows and more with {LEAST_OF_EACH} of either label, "
+            f"the largest loss first; {len(ranked)} in all."
         )
         lost = frozenset(n for n, one in enumerate(ranked[:MOST_SLICES]) if one.auprc.lower)
         columns = ("of", "part", "category", ">positives", ">AUPRC", ">interval of the difference")
         yield Table(columns, rows, lost)
+    if comparison.thin:
+        thin = ", ".join(f"{part} ({rows:,})" for part, rows in comparison.thin.items())
+        yield Note(f"Too small to measure, with their rows: {thin}.")
 
 
 def _moved(champion: Side, challenger: Side) -> list[Block]:
@@ -185,6 +194,7 @@ def _moved(champion: Side, challenger: Side) -> list[Block]:
                 one.category,
                 one.kind,
                 f"{was.largest:.3f} → {one.largest:.3f}" if was else f"{one.largest:.3f}",
+                f"{one.largest_log_odds:.1f}",
                 f"{was.flips:.0%} → {one.flips:.0%}" if was else f"{one.flips:.0%}",
                 one.sentence.format(f"{one.lowest} / {one.highest}"),
             ]
@@ -193,7 +203,7 @@ def _moved(champion: Side, challenger: Side) -> list[Block]:
         "The same sentences with other first names, or other groups, in them: how far that moves "
         "the probability, and in how many sentences it decides whether the policy flags it."
     )
-    columns = ("category", "other", ">largest move", ">decides", "largest in")
+    columns = ("category", "other", ">largest move", ">in log-odds", ">decides", "largest in")
     return [Note(note), Table(columns, rows)] if rows else []
 
 
@@ -202,11 +212,11 @@ def _cost(champion: Side, challenger: Side) -> Table:
         [side.name, f"{side.bytes / 2**20:.1f}", *(_ms(side, name) for name in _TIMES)]
         for side in (champion, challenger)
     ]
-    columns = ("", ">MB", ">a text, ms", ">95 %", ">a recording, ms", ">95 %")
+    columns = ("", ">MB", ">loading, ms", ">a text, ms", ">95 %", ">a recording, ms", ">95 %")
     return Table(columns, rows)
 
 
-_TIMES = ("text", "text_p95", "audio", "audio_p95")
+_TIMES = ("load", "text", "text_p95", "audio", "audio_p95")
 
 
 def _ms(side: Side, name: str) -> str:

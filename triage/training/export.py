@@ -7,18 +7,36 @@ from __future__ import annotations
 
 import importlib.util
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from triage.errors import BadSetting
+from triage.text import TextEncoder
+from triage.training.examples import framed
 from triage.weights import MINILM_L6
 
-WIDTH, HEADS = 384, 12  # of MiniLM-L6
+VERBS = ("play", "call", "find", "stop", "describe", "remember")
+THINGS = ("the song from yesterday", "my sister", "a doctor near me", "all alarms now")
+LINES = tuple(f"{verb} {thing}".split() for verb in VERBS for thing in THINGS)
 
 
-def export_text_encoder(source: Path, out: Path) -> dict[str, float]:
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How near the int8 encoder's vectors are to the float one's.
+
+    Attributes:
+        lowest, mean: Cosine similarity over the texts that were compared.
+    """
+
+    lowest: float
+    mean: float
+
+
+def export_text_encoder(source: Path, out: Path, texts: Sequence[Sequence[str]] = LINES) -> Parity:
     """Writes `out/encoder.onnx` (int8) and `out/tokenizer.json`.
 
     The graph takes `input_ids` and `attention_mask`, both int64 of shape (batch, tokens), and
@@ -29,30 +47,29 @@ def export_text_encoder(source: Path, out: Path) -> dict[str, float]:
     Args:
         source: Folder of a BERT-shaped encoder in safetensors with `tokenizer.json`.
         out: Folder to write to; made if it isn't there.
+        texts: What the two encoders are compared on, each as its `spoken_words`.
 
     Returns:
-        The parity of the int8 file with the float model: lowest and mean cosine similarity of
-        the mean-pooled vectors over a few dozen fixed lines.
+        The parity of the int8 file, as it is served, with the float model.
 
     Raises:
         BadSetting: The `[train]` extra is missing.
     """
     need_extra("torch", "transformers", "onnx", "onnxscript")
     import torch
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-    from onnxruntime.transformers.optimizer import optimize_model
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoModel
 
     out.mkdir(parents=True, exist_ok=True)
-    tokenizer = AutoTokenizer.from_pretrained(source)
-    model = AutoModel.from_pretrained(source, attn_implementation="eager").eval()
-    example = tokenizer(["set a timer", "call my sister please"], padding=True, return_tensors="pt")
+    model = AutoModel.from_pretrained(
+        source, dtype=torch.float32, attn_implementation="eager", local_files_only=True
+    ).eval()
     dynamic = {0: "batch", 1: "tokens"}
     with tempfile.TemporaryDirectory() as folder:
-        plain, fused = Path(folder) / "plain.onnx", Path(folder) / "fused.onnx"
+        plain = Path(folder) / "plain.onnx"
+        ids = torch.ones((2, 8), dtype=torch.int64)  # any: the shapes are left open
         torch.onnx.export(
             _LastHiddenState(model),
-            (example["input_ids"], example["attention_mask"]),
+            (ids, torch.ones_like(ids)),
             plain,
             input_names=["input_ids", "attention_mask"],
             output_names=["tokens"],
@@ -60,19 +77,10 @@ def export_text_encoder(source: Path, out: Path) -> dict[str, float]:
             opset_version=17,
             dynamo=False,
         )
-        optimize_model(
-            str(plain), model_type="bert", num_heads=HEADS, hidden_size=WIDTH
-        ).save_model_to_file(str(fused))
-        quantize_dynamic(
-            fused,
-            out / "encoder.onnx",
-            per_channel=True,
-            reduce_range=True,  # exact on processors without VNNI, where int8 sums would saturate
-            weight_type=QuantType.QInt8,
-            extra_options={"DefaultTensorType": 1},  # FLOAT; shapes aren't inferred through fusion
-        )
+        _quantise(plain, out / "encoder.onnx", model.config)
     (out / "tokenizer.json").write_bytes((source / "tokenizer.json").read_bytes())
-    return _parity(model, tokenizer, out / "encoder.onnx")
+    spoken = [words for words in texts if words] or LINES
+    return parity(source, TextEncoder(out), spoken, model)
 
 
 def need_extra(*modules: str) -> None:
@@ -104,22 +112,42 @@ def _LastHiddenState(model: Any) -> Any:  # noqa: N802 - a module factory, torch
     return LastHiddenState().eval()
 
 
-def _parity(model: Any, tokenizer: Any, onnx_file: Path) -> dict[str, float]:
-    import onnxruntime
+def _quantise(plain: Path, out: Path, config: Any) -> None:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.transformers.optimizer import optimize_model
+
+    fused = plain.with_name("fused.onnx")
+    optimize_model(
+        str(plain),
+        model_type="bert",
+        num_heads=config.num_attention_heads,
+        hidden_size=config.hidden_size,
+    ).save_model_to_file(str(fused))
+    quantize_dynamic(
+        fused,
+        out,
+        per_channel=True,
+        reduce_range=True,  # exact on processors without VNNI, where int8 sums would saturate
+        weight_type=QuantType.QInt8,
+        extra_options={"DefaultTensorType": 1},  # FLOAT; shapes aren't inferred through fusion
+    )
+
+
+def parity(source: Path, served: TextEncoder, texts: Sequence[Sequence[str]], model: Any) -> Parity:
+    """The cosine of each text's vector as it is served with the float model's.
+
+    Args:
+        source: Folder with the float model's `tokenizer.json`.
+        served: The int8 encoder.
+        texts: Each as its `spoken_words`, of one word at least.
+        model: The float model.
+    """
     import torch
 
-    verbs = ("play", "call", "find", "stop", "describe", "remember")
-    things = ("the song from yesterday", "my sister", "a doctor near me", "all alarms now")
-    lines = [f"{verb} {thing}" for verb in verbs for thing in things]
-    batch = tokenizer(lines, padding=True, return_tensors="np")
-    ids, mask = batch["input_ids"].astype(np.int64), batch["attention_mask"].astype(np.int64)
-    session = onnxruntime.InferenceSession(onnx_file, providers=["CPUExecutionProvider"])
-    (ours,) = session.run(["tokens"], {"input_ids": ids, "attention_mask": mask})
-    with torch.no_grad():
-        theirs = model(
-            input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask)
-        ).last_hidden_state.numpy()
-    pooled = [(tokens * mask[..., None]).sum(1) for tokens in (ours, theirs)]
-    unit = [vectors / np.linalg.norm(vectors, axis=1, keepdims=True) for vectors in pooled]
-    cosine = (unit[0] * unit[1]).sum(1)
-    return {"lowest": float(cosine.min()), "mean": float(cosine.mean())}
+    cosines = []
+    for ids, ours in zip(framed(source, texts), served.pooled(texts), strict=True):
+        with torch.inference_mode():
+            states = model(input_ids=torch.from_numpy(ids[None])).last_hidden_state
+        theirs = states[0].mean(dim=0).numpy()
+        cosines.append(float(ours @ theirs / np.linalg.norm(theirs)))
+    return Parity(min(cosines), float(np.mean(cosines)))

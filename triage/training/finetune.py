@@ -16,7 +16,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from triage.errors import LabelsRefused
 from triage.labels.rows import YES
 from triage.metrics import average_precision
 from triage.records import Floats, Report
-from triage.training.checkpoint import Checkpoint, run_key
+from triage.training.checkpoint import Checkpoint, run_key, uninterrupted
 from triage.training.examples import (
     Examples,
     Tokens,
@@ -42,10 +41,11 @@ from triage.training.examples import (
 )
 from triage.training.export import need_extra
 from triage.training.fit import Integers
-from triage.training.tuner import Tuner, averaged
+from triage.training.tuner import Tuner, averaged, repeatable
 from triage.weights import sha256
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
+BLOCK = 2048  # rows of the first head that a run that is stopped loses at most
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the tuned weights in the average
 
 
@@ -155,7 +155,7 @@ def finetune(
         [tokens[n] for n in np.flatnonzero(~held)],
         *example_weights(labels[fitted], sources[fitted], weights[fitted]),
     )
-    with _repeatable(options):
+    with repeatable(options.seed, options.threads):
         tuner = Tuner(source, labels.shape[1], options.frozen_layers)
         judge = _Judge([tokens[n] for n in np.flatnonzero(held)], labels[measured][:, names], names)
         state = _tune(tuner, rest, judge, options, Checkpoint(work, key), report)
@@ -203,23 +203,26 @@ def _tune(
     tuner.set_state(state["tuner"])
     lengths = np.array([len(ids) for ids in rows.tokens])
     steps = -(-len(lengths) // options.batch)
-    for epoch in range(state["epoch"], options.epochs):
-        if epoch - state["best_epoch"] >= options.patience:
-            break
-        order = batches(lengths, options.batch, np.random.default_rng((options.seed, epoch)))
-        for step in range(state["step"], steps):
-            some = order[step]
-            speed = rate(epoch * steps + step, options.epochs * steps, options)
-            tuner.step([rows.tokens[n] for n in some], rows.yes[some], rows.no[some], speed)
-            done = epoch * len(lengths) + min((step + 1) * options.batch, len(lengths))
-            report("fine-tuning", done, options.epochs * len(lengths))
-            if (step + 1) % options.checkpoint_every == 0 and step + 1 < steps:
-                checkpoint.save(state | {"tuner": tuner.state(), "step": step + 1})
-        score = judge(tuner)
-        if score > state["best"]:
-            state |= {"best": score, "best_epoch": epoch + 1, "best_weights": tuner.weights()}
-        state |= {"tuner": tuner.state(), "epoch": epoch + 1, "step": 0}
-        checkpoint.save(state)
+    with checkpoint.saved_on_interrupt(lambda: state | {"tuner": tuner.state()}):
+        for epoch in range(state["epoch"], options.epochs):
+            if epoch - state["best_epoch"] >= options.patience:
+                break
+            order = batches(lengths, options.batch, np.random.default_rng((options.seed, epoch)))
+            for step in range(state["step"], steps):
+                some = order[step]
+                speed = rate(epoch * steps + step, options.epochs * steps, options)
+                with uninterrupted():
+                    tuner.step([rows.tokens[n] for n in some], rows.yes[some], rows.no[some], speed)
+                    state["step"] = step + 1
+                done = epoch * len(lengths) + min((step + 1) * options.batch, len(lengths))
+                report("fine-tuning", done, options.epochs * len(lengths))
+                if (step + 1) % options.checkpoint_every == 0 and step + 1 < steps:
+                    checkpoint.save(state | {"tuner": tuner.state()})
+            score = judge(tuner)
+            if score > state["best"]:
+                state |= {"best": score, "best_epoch": epoch + 1, "best_weights": tuner.weights()}
+            state |= {"tuner": tuner.state(), "epoch": epoch + 1, "step": 0}
+            checkpoint.save(state)
     return state
 
 
@@ -227,7 +230,12 @@ def _started(
     tuner: Tuner, rows: Examples, checkpoint: Checkpoint, report: Report
 ) -> dict[str, Any]:
     """The state before the first step: the pretrained encoder with a head fitted on it."""
-    vectors = tuner.vectors(rows.tokens, lambda done, total: report("first head", done, total))
+    blocks = []
+    for start in range(0, len(rows.tokens), BLOCK):
+        some = rows.tokens[start : start + BLOCK]
+        blocks.append(checkpoint.made_once(str(start), lambda: tuner.vectors(some)))  # noqa: B023
+        report("first head", start + len(some), len(rows.tokens))
+    vectors = np.concatenate(blocks)
     tuner.set_head(*first_head(vectors, rows.yes, rows.no))
     state = {
         "start": tuner.weights(),
@@ -239,6 +247,7 @@ def _started(
         "best_weights": tuner.weights(),
     }
     checkpoint.save(state)
+    checkpoint.forget()
     return state
 
 
@@ -266,22 +275,6 @@ def _parts(
         yield str(array.shape).encode()
         yield array.tobytes()
     yield from (" ".join(words).encode() for words in texts)
-
-
-@contextmanager
-def _repeatable(options: Options) -> Iterator[None]:
-    """Torch with this seed, these threads, and no algorithm that differs from run to run."""
-    import torch
-
-    before = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
-    torch.manual_seed(options.seed)
-    torch.use_deterministic_algorithms(True)
-    torch.set_num_threads(options.threads or before[1])
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before[0])
-        torch.set_num_threads(before[1])
 
 
 def _write(tuner: Tuner | None, source: Path, out: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -87,14 +88,11 @@ class Tuner:
             group["lr"] = rate
         self._optimiser.step()
 
-    def vectors(
-        self, texts: Sequence[NDArray[np.int64]], report: Callable[[int, int], None] | None = None
-    ) -> Floats:
+    def vectors(self, texts: Sequence[NDArray[np.int64]]) -> Floats:
         """The texts as unit vectors, as `TextEncoder.pooled` makes them: shape (texts, width).
 
         Args:
             texts: Framed ids of each.
-            report: Told how many are done.
         """
         import torch
 
@@ -105,8 +103,6 @@ class Tuner:
             some = order[start : start + AT_ONCE]
             with torch.inference_mode():
                 out[some] = self._pooled([texts[row] for row in some]).numpy()
-            if report:
-                report(min(start + AT_ONCE, len(order)), len(order))
         return out
 
     def logits(self, texts: Sequence[NDArray[np.int64]]) -> Doubles:
@@ -144,10 +140,15 @@ class Tuner:
         torch.set_rng_state(state["chance"])
 
     def save(self, file: Path) -> None:
-        """Writes the encoder, without the head."""
-        from safetensors.torch import save_file
+        """Writes the encoder, without the head.
 
-        save_file(self.model.state_dict(), file, metadata={"format": "pt"})
+        Raises:
+            OSError: The disk is full, say.
+        """
+        from safetensors.torch import save
+
+        # By way of the memory: safetensors tells of a full disk with an error of its own.
+        file.write_bytes(save(self.model.state_dict(), metadata={"format": "pt"}))
 
     def _pooled(self, texts: Sequence[NDArray[np.int64]]) -> Any:
         """The mean of each text's tokens at length 1; `TokenWindow.pooled` in torch."""
@@ -166,3 +167,19 @@ class Tuner:
 def averaged(first: Tensors, second: Tensors, share: float) -> dict[str, Any]:
     """Weights between two, `share` of the way from the first to the second (WiSE-FT)."""
     return {name: (1 - share) * one + share * second[name] for name, one in first.items()}
+
+
+@contextmanager
+def repeatable(seed: int, threads: int) -> Iterator[None]:
+    """Torch with this seed, these threads, and no algorithm that differs from run to run."""
+    import torch
+
+    before = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(True)
+    torch.set_num_threads(threads or before[1])
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.set_num_threads(before[1])
