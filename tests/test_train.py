@@ -244,6 +244,34 @@ def test_progress_is_told_by_stage(real: tuple[Plan, Manifest, list[Any]]) -> No
     }
 
 
+def test_recordings_labelled_as_a_whole_are_heard_and_the_fusion_is_fitted(
+    tmp_path: Path, model: Path, samples: Path
+) -> None:
+    """No transcript comes with them, so their words are what the transcriber hears."""
+    rows = [
+        {
+            "id": f"r{n}",
+            "audio": str(samples / ("threat.mp3" if n % 2 else "timer.wav")),
+            "labels": {"violence": n % 2},
+            "source": "service",
+            "split": "train",
+        }
+        for n in range(24)
+    ]
+    file = write(tmp_path / "recordings.jsonl", rows)
+    told: set[str] = set()
+    manifest = run(
+        Plan((file,), tmp_path / "out" / "model", "heard-1", model, cache=tmp_path / "cache"),
+        lambda stage, done, total: told.add(stage) if (done, total) == (24, 24) else None,
+    )
+    assert {"words in recordings", "sound features"} <= told
+    assert manifest.training["fitted"] == ["violence"]
+    assert manifest.training["fusion_fitted"] == ["violence"]
+    before = read_manifest(model).strengths
+    assert manifest.strengths["gunshot"]["violence"] != before["gunshot"]["violence"]
+    assert manifest.strengths["cry"]["distress"] == before["cry"]["distress"]
+
+
 # Again and again ---------------------------------------------------------------------------
 
 

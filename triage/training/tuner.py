@@ -37,7 +37,8 @@ class Tuner:
         from transformers import AutoModel
         from transformers.utils import logging
 
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # of reading the weights; it would break into our own
+        # Of reading the weights; it would break into our own. Untyped where transformers is there.
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call,unused-ignore]
         self.model = AutoModel.from_pretrained(source, dtype=torch.float32, local_files_only=True)
         layers = self.model.encoder.layer
         if not 0 <= frozen_layers < len(layers):
