@@ -129,6 +129,20 @@ def test_calibration_blocks_where_it_is_worse_beyond_the_interval_and_by_enough(
     assert blocking(found) == (["distress"] if blocks else [])
 
 
+@pytest.mark.parametrize(
+    ("more", "chance", "blocks"),
+    [(0.005, 0.0, None), (0.02, 0.0, False), (0.06, 0.0, True), (0.06, 0.1, None)],
+)
+def test_a_flood_of_false_alarms_blocks_and_some_more_are_told(
+    more: float, chance: float, blocks: bool | None
+) -> None:
+    alarms = differs(0.002, 0.002 + more, chance)
+    found = judged(one("distress"), one("violence"), one("hate", false_alarms=alarms))
+    assert [(each.about, each.blocks) for each in found] == (
+        [] if blocks is None else [("hate", blocks)]
+    )
+
+
 def test_a_critical_category_that_is_gone_blocks() -> None:
     found = judged(champion=side(alone=("violence", "music")))
     assert [(each.about, each.blocks) for each in found] == [("violence", True), ("music", False)]

@@ -19,6 +19,7 @@ from triage.measure.paired import Difference
 
 LEAST_POSITIVES = 10  # with fewer nothing can be told of a category
 WORSE_CALIBRATED = 0.005  # an ECE that is larger by less is not worth a refusal
+MORE_ALARMS, FLOOD = 0.01, 0.05  # of the negatives: worth a warning; what drowns the cases found
 SLOWER, LARGER = 1.5, 1.5  # times, worth a warning
 CHANCE = 0.025  # that an equally good model is below its interval, in any critical category
 LOSSES = ("recall at 1 % false alarms", "recall", "auprc")
@@ -113,6 +114,10 @@ def _lost(one: Compared, critical: bool, chance: float) -> Iterator[Finding]:
     error = one.differences.get("calibration error")
     if error and error.not_higher <= chance and error.value >= WORSE_CALIBRATED:
         yield Finding(one.name, f"calibration error rises {_told(error)}.", critical)
+    alarms = one.differences.get("false alarms")
+    if alarms and alarms.not_higher <= chance and alarms.value >= MORE_ALARMS:
+        message = f"false alarms at the policy's threshold rise {_told(alarms)}."
+        yield Finding(one.name, message, alarms.value >= FLOOD)
 
 
 def _slices(comparison: Comparison) -> Iterator[Finding]:
