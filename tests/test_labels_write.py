@@ -166,3 +166,10 @@ def test_problems_are_json_lines(tmp_path: Path) -> None:
         {"kind": "problem", "file": "a.csv", "row": 3, "field": "id", "reason": "is missing"},
         {"kind": "leak"},
     ]
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.csv", "rows.parquet"])
+def test_what_was_said_is_for_its_owner_only(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    write_rows([], file, file.suffix[1:])
+    assert file.stat().st_mode & 0o777 == 0o600

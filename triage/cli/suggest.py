@@ -115,7 +115,6 @@ def _give_out(
     rows = _rows(paths, picks, processor.pseudonymiser)
     how["model"] = processor.triage.artefact.manifest.name
     with whole(out) as stream:
-        os.fchmod(stream.fileno(), 0o600)
         for row in rows:
             stream.write(json.dumps(row).encode() + b"\n")
         stream.flush()

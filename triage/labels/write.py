@@ -74,12 +74,15 @@ def write_rows(rows: Iterable[Labelled], out: Path, format: Format) -> None:
 def whole(out: Path) -> Iterator[BinaryIO]:
     """A stream to a file that is there when all of it is written, and as it was before until then.
 
+    Only its owner may read it, for most of what is written here holds what was said.
+
     Raises:
         LabelsRefused: It can't be written.
     """
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as stream:
+            os.fchmod(stream.fileno(), 0o600)
             yield stream
         part.replace(out)
     except OSError as error:
