@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from xml.etree import ElementTree
 
@@ -67,6 +68,16 @@ def test_the_users_own_settings_change_nothing(figures: dict[str, Figure]) -> No
 
     with mpl.rc_context({"lines.linewidth": 9, "savefig.facecolor": "red", "font.size": 30}):
         assert all_of_them() == figures
+
+
+def test_threads_that_draw_at_once_draw_the_same() -> None:
+    rows = [(f"name {n}", 0.1, -0.1, 0.2) for n in range(6)]
+
+    def draw(_: int) -> str:
+        return plots.differences(rows, "AUPRC", "caption").svg
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(draw, range(12)))) == 1
 
 
 def test_drawing_leaves_the_settings_alone(figures: dict[str, Figure]) -> None:

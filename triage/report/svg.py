@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -37,6 +38,7 @@ STYLE: dict[Any, Any] = {
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
 }
+ALONE = threading.Lock()  # a style is of the whole process: two at once would mix, and stay
 WIDTH = 10.5  # inches, of all figures: their letters are of one size on the page
 
 T = TypeVar("T")
@@ -49,7 +51,7 @@ def figure(height: float, draw: Callable[[Canvas], Any], caption: str, alt: str)
 
     out = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    with style.context(["default", STYLE]):  # whatever the user's own settings are
+    with ALONE, style.context(["default", STYLE]):  # whatever the user's own settings are
         canvas = Canvas(figsize=(WIDTH, height), layout="constrained")
         draw(canvas)
         canvas.savefig(out, format="svg", metadata=nothing)
