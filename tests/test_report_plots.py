@@ -111,7 +111,7 @@ def test_each_says_what_is_to_be_seen(figures: dict[str, Figure]) -> None:
 
 
 def test_names_are_names() -> None:
-    hostile = "<b>$x$ & \\frac{1}{2}$ _y_"
+    hostile = "<b>$x$ & $\\frac{1}{2}$ _y_"
     for figure in (
         plots.reliability({hostile: {"m": [GOOD]}}, ""),
         plots.differences([(hostile, 0, -1, 1)], "u", ""),

@@ -70,8 +70,10 @@ def precision_recall(panels: Mapping[str, Mapping[str, Points]], caption: str) -
     """
 
     def draw(axes: Axes, models: Mapping[str, Points]) -> None:
-        for (label, (recall, precision)), colour in zip(models.items(), COLOURS, strict=False):
-            axes.step(recall, precision, where="pre", color=colour, lw=1.3, label=label)
+        # The first is the widest, so that it is seen under one that is equal.
+        for n, (label, (recall, precision)) in enumerate(models.items()):
+            width = 1.2 * (len(models) - n)
+            axes.step(recall, precision, where="pre", color=COLOURS[n], lw=width, label=label)
         axes.set(xlim=(0, 1.02), ylim=(0, 1.02))
 
     alt = f"Precision-recall curves of {', '.join(panels)}."
