@@ -64,8 +64,8 @@ class Listener:
 @pytest.fixture
 def listener(monkeypatch: pytest.MonkeyPatch) -> type[Listener]:
     """The stand-in, in place of the encoder and its weights."""
-    monkeypatch.setattr("triage.training.train.SpeechEncoder", Listener)
-    monkeypatch.setattr("triage.training.train.resolve", lambda weights, place: Path())
+    monkeypatch.setattr("triage.training.featured.SpeechEncoder", Listener)
+    monkeypatch.setattr("triage.training.featured.resolve", lambda weights, place: Path())
     monkeypatch.setattr(Listener, "heard", 0)
     return Listener
 

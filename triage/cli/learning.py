@@ -27,6 +27,7 @@ Data = Annotated[
 Report = Annotated[
     Path | None, typer.Option(help="Write every problem there, one JSON object a line.")
 ]
+Cache = Annotated[Path, typer.Option(help="Folder that keeps computed features.")]
 By = Annotated[str, typer.Option(help="Who does it; the user of this machine if not given.")]
 Html = Annotated[Path | None, typer.Option(help="Write a page with plots there.")]
 Json = Annotated[
@@ -90,9 +91,7 @@ def train(
         float, typer.Option(min=0.5, max=0.999, help="Guarantee: with this confidence.")
     ] = 0.95,
     seed: Annotated[int, typer.Option(help="Seed of all that is left to chance.")] = 0,
-    cache: Annotated[Path, typer.Option(help="Folder that keeps computed features.")] = Path(
-        "var/features"
-    ),
+    cache: Cache = Path("var/features"),
     report: Report = None,
 ) -> None:
     """Train a model on labelled texts and recordings; a run that was stopped goes on."""
@@ -127,8 +126,23 @@ def evaluate(
     repeats: Annotated[
         int, typer.Option(min=1, help="Resamples behind each 95 % interval.")
     ] = 1000,
+    leave_source_out: Annotated[
+        bool,
+        typer.Option(
+            "--leave-source-out",
+            help="Fit the heads anew without a source and measure them on it, each in turn.",
+        ),
+    ] = False,
+    folds: Annotated[
+        int, typer.Option(min=0, help="Deal the sources into so many fits; 0 for one at a time.")
+    ] = 0,
+    cache: Cache = Path("var/features"),
 ) -> None:
     """Measure the model on labelled rows; nothing is decided."""
+    if leave_source_out:
+        from triage.cli.sources import run as leave_out
+
+        raise typer.Exit(leave_out(paths, json, folds=folds, repeats=repeats, cache=cache))
     from triage.cli.evaluate import run
 
     raise typer.Exit(run(paths, split, json, limit=limit, repeats=repeats))

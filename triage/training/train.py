@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 
 from triage import artefact
 from triage.artefact import ENCODER, Artefact
-from triage.audio import Limits
 from triage.card import model_card
-from triage.encoder import SpeechEncoder
 from triage.errors import LabelsRefused
 from triage.labels.rows import Labelled, Problem, label_matrix
 from triage.manifest import MANIFEST, Manifest
@@ -26,12 +24,9 @@ from triage.records import Report
 from triage.settings import Settings
 from triage.taxonomy import EVIDENCE_EVENTS
 from triage.text import TextEncoder
-from triage.training.cache import FeatureCache
-from triage.training.dataset import sound_rows, text_rows
 from triage.training.describe import Made, describe
 from triage.training.encoders import text_encoder
-from triage.training.features import Ears, add_heard, sound_features, text_features
-from triage.training.fit import Rows
+from triage.training.featured import Featured, ears, featured, opened
 from triage.training.gather import Gathered, gather, permitted
 from triage.training.heads import Base, Part, part
 from triage.training.joint import Strengths, fit_strengths
@@ -43,7 +38,6 @@ from triage.training.plan import (
     TEXT_UPDATE,
     Plan,
 )
-from triage.weights import WHISPER_TINY_EN, resolve
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +82,14 @@ def train(plan: Plan, settings: Settings, report: Report) -> Trained:
         drop_leaks=plan.drop_leaks,
     )
     anew, new = _new_rows(rows, plan, base)
-    with _draft(plan.out) as draft, _cache(plan) as cache:
+    with _draft(plan.out) as draft, opened(plan.cache) as cache:
         note = text_encoder(plan, settings, rows.texts, base, draft, report)
         encoder = TextEncoder(draft / "text", settings.cores)
-        ears = _ears(plan, settings)
-        vectors = text_features(rows.texts, encoder, note.files[ENCODER], cache, report)
-        add_heard(vectors, rows.texts, ears, encoder, note.files[ENCODER], cache, report)
-        words = text_rows(rows.texts, vectors)
-        heard = sound_features(rows.clips, ears, cache, report)
-        sounds = sound_rows(rows.clips, heard)
+        hearing = ears(settings, plan.seed)
+        found = featured(rows, encoder, note.files[ENCODER], hearing, cache, report)
 
         text = part(
-            words,
+            found.words,
             rows.texts,
             "labels",
             TEXT_REGULARISATION,
@@ -110,7 +100,7 @@ def train(plan: Plan, settings: Settings, report: Report) -> Trained:
             _taken(rows.texts, new),
         )
         sound = part(
-            sounds,
+            found.sounds,
             rows.clips,
             "events",
             SOUND_REGULARISATION,
@@ -122,8 +112,8 @@ def train(plan: Plan, settings: Settings, report: Report) -> Trained:
         )
         if not (text.fitted or sound.fitted):
             raise LabelsRefused(f"{text.refused} {sound.refused}".strip())
-        strengths, joined = _joined(rows, words, text, sounds, sound, documented)
-        made = Made(rows, new, note, ears, text, sound, strengths, joined, len(heard.failed), anew)
+        strengths, joined = _joined(rows, found, text, sound, documented)
+        made = Made(rows, new, note, hearing, text, sound, strengths, joined, found.failed, anew)
         critical = load_policy(settings.policy).critical
         manifest = describe(plan, made, base, critical, draft)
         (draft / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
@@ -170,29 +160,18 @@ def _taken(labelled: Sequence[Labelled], new: frozenset[str]) -> NDArray[np.bool
     return np.array([row.id in new for row in labelled], bool)
 
 
-def _ears(plan: Plan, settings: Settings) -> Ears:
-    return Ears(
-        SpeechEncoder(resolve(WHISPER_TINY_EN, settings.whisper), settings.cores),
-        WHISPER_TINY_EN.files["model.bin"],
-        Limits(settings.max_bytes, settings.max_seconds, settings.max_channels),
-        plan.seed,
-        settings.cores,
-    )
-
-
 def _joined(
     rows: Gathered,
-    words: Rows,
+    found: Featured,
     text: Part,
-    sounds: Rows,
     sound: Part,
     documented: Strengths,
 ) -> tuple[dict[str, dict[str, float]], tuple[str, ...]]:
     """The fusion's strengths, fitted where recordings are labelled with categories."""
     place = {row.id: n for n, row in enumerate(rows.texts)}
     both = [(n, row) for n, row in enumerate(rows.clips) if row.labels and row.split == "train"]
-    said = text.probabilities(words, np.array([place[row.id] for _, row in both], np.int64))
-    heard = sound.probabilities(sounds, np.array([n for n, _ in both], np.int64))
+    said = text.probabilities(found.words, np.array([place[row.id] for _, row in both], np.int64))
+    heard = sound.probabilities(found.sounds, np.array([n for n, _ in both], np.int64))
     labels = label_matrix([row for _, row in both], "labels", text.head.names)
     columns = [n for n, event in enumerate(sound.head.names) if event in EVIDENCE_EVENTS]
     return fit_strengths(
@@ -207,15 +186,6 @@ def _joined(
 
 def _told(report: Report, stage: str) -> Callable[[int, int], None]:
     return lambda done, total: report(stage, done, total)
-
-
-@contextmanager
-def _cache(plan: Plan) -> Iterator[FeatureCache]:
-    cache = FeatureCache(plan.cache)
-    try:
-        yield cache
-    finally:
-        cache.close()
 
 
 @contextmanager
