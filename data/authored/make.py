@@ -1,4 +1,6 @@
-"""Seeds to labelled lines: python data/authored/make.py
+"""Seeds to labelled lines.
+
+    python data/authored/make.py
 
 Every seed gives at most `MOST` lines, drawn from all that its alternatives and slots allow by a
 chance that depends on nothing but the seed, so a new seed doesn't change the lines of another.
@@ -23,8 +25,11 @@ MOST = 8  # lines of a seed
 TRIES = 40  # draws that may give a line that is there already
 VAL = 10  # one seed in so many is never trained on
 SPEAKERS = frozenset(
-    "victim child bystander caller threatener perpetrator discloser requester benign".split()
-)
+    (
+        "victim", "child", "bystander", "caller", "threatener", "perpetrator", "discloser",
+        "requester", "benign",
+    )
+)  # fmt: skip
 ADDRESSEES = {"assistant": 1, "text": 1, "room": 0, "call": 0, "phone": 0}  # is it the device?
 CATEGORIES = (
     "violence", "domestic_abuse", "child_safety", "sexual_violence", "sexual", "self_harm",

@@ -84,8 +84,12 @@ def show(unseen: Sequence[Unseen], *, tuned: bool) -> None:
 
 
 def _figures(unseen: Sequence[Unseen], title: str, console: Console) -> None:
-    columns = ("source", "", ">pos.", ">AUC", ">recall at 1 % FP", ">cal. error", ">AUPRC within")
-    table = plain_table(f"{title}, source left out", *columns, width=console.width)
+    columns = ("source", "", ">cases", ">AUC", ">recall", ">cal. err.", ">AUPRC")
+    table = plain_table(
+        f"{title}: recall at 1 % false alarms; AUPRC among the source's own rows",
+        *columns,
+        width=console.width,
+    )
     every: list[tuple[Metric, Metric | None]] = []
     for one in unseen:
         within = {figure.name: figure for figure in one.within}

@@ -40,7 +40,7 @@ class Unseen:
         rows: How many of it are labelled and scored.
         figures: By name: its rows, and rows of split "val" of the sources fitted on that don't
             hold the name; the world that it must be told from.
-        within: Its own rows by themselves: by name with both labels, and `ANY`.
+        within: Its own rows by themselves: by name with both labels, and of categories `ANY`.
         flagged: Share of its rows with any positive label that the thresholds flag; None if
             there is none.
         falsely: Share of its rows with no positive label that they flag; None if there is none.
@@ -170,7 +170,7 @@ def _source(
     highest = np.where(np.isnan(labels[own]), -1, labels[own]).max(axis=1)
     known: NDArray[np.bool_] = highest >= 0
     case: NDArray[np.bool_] = highest == 1
-    if min((known & ~case).sum(), case.sum()) >= LEAST:
+    if kind == "labels" and min((known & ~case).sum(), case.sum()) >= LEAST:
         top = scores[own].max(axis=1)
         within += _figures(ANY, highest[known], top[known], groups[own][known], repeats)
     flagged: NDArray[np.bool_] = np.any(scores[own] >= limits, axis=1)
