@@ -29,18 +29,25 @@ from triage.settings import Settings
 from triage.text import WINDOW, TextEncoder, TokenWindow
 from triage.training import examples, finetune
 from triage.training.checkpoint import Checkpoint, run_key
-from triage.training.examples import example_weights, framed, held_out, kept_rows
+from triage.training.examples import CASES, FEWEST, Draw, fewer, framed, held_out, misheard, shares
 from triage.training.finetune import FILES, SHARES, Options, Tuned
 from triage.training.plan import Plan
 from triage.training.train import train
-from triage.training.tuner import Tuner, averaged
+from triage.training.tuner import Tuner, averaged, pace
 from triage.weights import MINILM_L6, WeightsNotFound, resolve
 
 WORDS = [a + b for a in "bdfgklmnpr" for b in ("a", "e", "i", "o", "u")]
 SOME = (WORDS[:2], WORDS[2:4])
 ROWS = 160
 OPTIONS = Options(
-    batch=8, learning_rate=1e-3, frozen_layers=1, held_out=0.25, checkpoint_every=4, threads=1
+    epochs=2,
+    rows=120,
+    batch=8,
+    learning_rate=1e-3,
+    frozen_layers=1,
+    held_out=0.25,
+    checkpoint_every=4,
+    threads=1,
 )
 
 
@@ -139,27 +146,57 @@ def test_about_the_share_is_held_out() -> None:
 
 
 def test_a_share_of_votes_is_an_example_of_both_labels_and_unknown_of_none() -> None:
-    labels = np.array([[1, 1], [0, np.nan], [0.25, 0], [0, 0], [np.nan, 0]], np.float32)
-    yes, no = example_weights(labels, np.zeros(5, np.int64), np.ones(5, np.float32))
-    assert (yes > 0).tolist() == (np.nan_to_num(labels) > 0).tolist()
-    assert (no > 0).tolist() == (np.nan_to_num(labels, nan=1) < 1).tolist()
-    assert yes.sum(axis=0) == pytest.approx(no.sum(axis=0))
-    assert yes.sum() + no.sum() == pytest.approx(5)
-    assert yes[2, 0] == pytest.approx(yes[0, 0] / 4)
-    assert no[2, 0] == pytest.approx(no[1, 0] * 3 / 4)
+    yes, no = shares(np.array([[1, 0, 0.25, np.nan]], np.float32))
+    assert yes.tolist() == [[1, 0, 0.25, 0]]
+    assert no.tolist() == [[0, 1, 0.75, 0]]
 
 
-def test_a_source_weighs_the_square_root_of_its_size() -> None:
-    sources = np.repeat([0, 1, 0, 1], [16, 4, 16, 4])
-    labels = np.repeat([1.0, 0.0], 20).astype(np.float32)[:, None]
-    yes, _ = example_weights(labels, sources, np.ones(40, np.float32))
-    assert yes[:16].sum() == pytest.approx(2 * yes[16:20].sum())
+def test_a_source_is_drawn_by_the_square_root_of_its_size() -> None:
+    sources = np.repeat([0, 1, 0, 1], [160, 40, 160, 40])
+    labels = np.repeat([1.0, 0.0], 200).astype(np.float32)[:, None]
+    drawn = Draw(labels, sources, np.ones(400, np.float32))(6000, np.random.default_rng(0))
+    cases = labels[drawn, 0] == 1
+    assert cases.mean() == pytest.approx(CASES)
+    for label in (cases, ~cases):
+        counts = np.bincount(sources[drawn[label]])
+        assert counts[0] / counts[1] == pytest.approx(2, rel=0.15)
 
 
-def test_a_name_that_nobody_knows_weighs_nothing() -> None:
-    labels = np.array([[1, np.nan], [0, np.nan]], np.float32)
-    yes, no = example_weights(labels, np.zeros(2, np.int64), np.ones(2, np.float32))
-    assert (yes[:, 1] + no[:, 1]).tolist() == [0, 0]
+def test_a_rare_name_is_drawn_as_often_as_the_root_of_its_cases() -> None:
+    labels = np.zeros((410, 2), np.float32)
+    labels[:400, 0], labels[400:404, 1] = 1, 1
+    draw = Draw(labels, np.zeros(410, np.int64), np.ones(410, np.float32))
+    found = labels[draw(5000, np.random.default_rng(0))].sum(axis=0)
+    assert found[0] / found[1] == pytest.approx(10, rel=0.25)
+
+
+def test_a_row_that_weighs_nothing_is_never_drawn() -> None:
+    labels = np.array([[1], [1], [0], [0]], np.float32)
+    draw = Draw(labels, np.zeros(4, np.int64), np.array([1, 0, 1, 0], np.float32))
+    assert set(draw(200, np.random.default_rng(0))) == {0, 2}
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_rows_of_one_kind_are_all_that_is_drawn(label: int) -> None:
+    labels = np.full((5, 1), label, np.float32)
+    draw = Draw(labels, np.zeros(5, np.int64), np.ones(5, np.float32))
+    assert len(draw(50, np.random.default_rng(0))) == 50
+
+
+@given(count=st.integers(3, 60), share=st.floats(0, 1), seed=st.integers(0, 99))
+def test_a_misheard_text_keeps_its_frame_and_its_order(count: int, share: float, seed: int) -> None:
+    ids = np.arange(count)
+    heard = misheard(ids, share, np.random.default_rng(seed))
+    assert heard[0] == 0
+    assert heard[-1] == count - 1
+    assert sorted(heard) == heard.tolist()
+    if count - 2 <= FEWEST or share == 0:
+        assert len(heard) == count
+
+
+def test_pieces_are_dropped_by_their_share() -> None:
+    heard = misheard(np.arange(2002), 0.1, np.random.default_rng(0))
+    assert len(heard) == pytest.approx(1802, abs=40)
 
 
 @given(lengths=st.lists(st.integers(2, 96), min_size=1, max_size=200), size=st.integers(1, 9))
@@ -181,21 +218,20 @@ def test_batches_hold_texts_of_about_one_length_in_an_order_of_chance() -> None:
 def test_of_too_many_rows_positives_are_kept_first() -> None:
     labels = np.zeros((100, 1), np.float32)
     labels[::20] = 1
-    kept = kept_rows([n != 0 for n in range(100)], labels, 20, np.random.default_rng(0))
+    kept = fewer(labels, 20, np.random.default_rng(0))
     assert len(kept) == 20
-    assert set(np.arange(20, 100, 20)) < set(kept.tolist())
-    assert 0 not in kept  # it has no words
+    assert set(np.arange(0, 100, 20)) < set(kept.tolist())
+    assert len(fewer(labels, 200, np.random.default_rng(0))) == 100
 
 
-def test_the_rate_rises_and_falls() -> None:
-    options = replace(OPTIONS, warm_up=0.1, learning_rate=2.0)
-    rates = [finetune.rate(step, 100, options) for step in range(100)]
-    assert rates.index(max(rates)) in (9, 10)
-    assert max(rates) == pytest.approx(2.0)
-    assert rates[:10] == sorted(rates[:10])
-    assert rates[10:] == sorted(rates[10:], reverse=True)
-    assert 0 < rates[-1] < 0.05
-    assert rates[0] > 0
+def test_the_pace_rises_and_falls() -> None:
+    paces = [pace(step, 100, 0.1) for step in range(100)]
+    assert paces.index(max(paces)) in (9, 10)
+    assert max(paces) == pytest.approx(1)
+    assert paces[:10] == sorted(paces[:10])
+    assert paces[10:] == sorted(paces[10:], reverse=True)
+    assert 0 < paces[-1] < 0.05
+    assert paces[0] > 0
 
 
 def test_without_the_extra_it_says_how_to_get_it(

@@ -1,4 +1,4 @@
-"""Labelled texts as what an encoder is tuned on: who is held out, what a row weighs, batches."""
+"""Labelled texts as what an encoder is tuned on: who is held out, who is drawn, batches."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triage.labels.rows import YES
-from triage.records import Doubles, Floats
+from triage.records import Floats
 from triage.text import WINDOW
-from triage.training.fit import Integers, balance
+from triage.training.fit import Integers
 
 PROBE = 1.0  # scikit-learn's C of the first head, over unit vectors (docs/decisions/0004)
+CASES = 0.4  # of the rows that are drawn
+FEWEST = 4  # pieces
 BUCKET = 50  # batches that are sorted by length together: little padding, still by chance
 
 Tokens = list[NDArray[np.int64]]
@@ -26,7 +28,7 @@ class Examples:
 
     Attributes:
         tokens: Framed ids of each row's first window.
-        yes, no: What a row weighs as an example of either label, shape (rows, names).
+        yes, no: What a row is worth as an example of either label, shape (rows, names).
     """
 
     tokens: Tokens = field(repr=False)
@@ -34,14 +36,9 @@ class Examples:
     no: Floats = field(repr=False)
 
 
-def kept_rows(
-    spoken: Sequence[bool], labels: Floats, most: int | None, chance: np.random.Generator
-) -> Integers:
-    """The rows to use, rising: those with words, or so many of them, positives first."""
-    rows: Integers = np.flatnonzero(spoken)
-    if most is None or len(rows) <= most:
-        return rows
-    rows = chance.permutation(rows)
+def fewer(labels: Floats, most: int, chance: np.random.Generator) -> Integers:
+    """At most so many rows, rising: half of them cases where there are enough."""
+    rows: Integers = chance.permutation(len(labels))
     positive: NDArray[np.bool_] = np.any(labels[rows] >= YES, axis=1)
     yes, no = rows[positive], rows[~positive]
     yes = yes[: max(most // 2, most - len(no))]
@@ -93,27 +90,74 @@ def held_out(
     return rows
 
 
-def example_weights(labels: Floats, sources: Integers, weights: Floats) -> tuple[Floats, Floats]:
-    """What each row weighs as an example of yes and of no, by name: twice shape (rows, names).
+def shares(labels: Floats) -> tuple[Floats, Floats]:
+    """What each row is worth as an example of yes and of no, by name: twice shape (rows, names).
 
     A share of votes is an example of each label with a share of the weight; unknown is neither.
-    Over all rows, a name's weights add up to those of the rows that know it, and all names'
-    together to the number of rows.
     """
-    yes, no = np.zeros_like(labels, np.float64), np.zeros_like(labels, np.float64)
-    for name, column in enumerate(labels.T.astype(np.float64)):
-        known = np.flatnonzero(~np.isnan(column))
-        if not len(known):
-            continue
-        label, weight = column[known], weights[known].astype(np.float64)
-        balanced: Doubles = balance(
-            np.repeat([1.0, 0.0], len(known)),
-            np.tile(sources[known], 2),
-            np.concatenate([weight * label, weight * (1 - label)]),
+    known = ~np.isnan(labels)
+    yes = np.where(known, labels, 0).astype(np.float32)
+    return yes, np.where(known, 1 - yes, 0).astype(np.float32)
+
+
+class Draw:
+    """Draws rows so that neither a large source nor a common name drowns the others.
+
+    `CASES` of what is drawn are cases: first a name and a source, each pair by the square root of
+    its cases, then one of these. The others are drawn by source, likewise. So no loss has to be
+    weighed, where one rare case would pull like a thousand others.
+
+    Args:
+        labels: Shape (rows, names): 0..1, or NaN for unknown.
+        sources: Of each row as numbers, shape (rows,).
+        weights: How likely a row is drawn against others of its cell, shape (rows,).
+    """
+
+    def __init__(self, labels: Floats, sources: Integers, weights: Floats) -> None:
+        cases: NDArray[np.bool_] = np.nan_to_num(labels) >= YES
+        self._weights = weights.astype(np.float64)
+        pairs = [
+            np.flatnonzero(cases[:, name] & (sources == source) & (weights > 0))
+            for name in range(labels.shape[1])
+            for source in np.unique(sources)
+        ]
+        others = [
+            np.flatnonzero(~cases.any(axis=1) & (sources == source) & (weights > 0))
+            for source in np.unique(sources)
+        ]
+        self._cells = [[one for one in cells if len(one)] for cells in (pairs, others)]
+
+    def __call__(self, count: int, chance: np.random.Generator) -> Integers:
+        """That many rows, in an order of chance; a row may come more than once."""
+        cases, others = self._cells
+        of_cases = round(count * CASES) if others and cases else count * bool(cases)
+        drawn = [
+            self._from(cells, number, chance)
+            for cells, number in ((cases, of_cases), (others, count - of_cases))
+        ]
+        return chance.permutation(np.concatenate(drawn))
+
+    def _from(self, cells: Sequence[Integers], count: int, chance: np.random.Generator) -> Integers:
+        if not cells:
+            return np.empty(0, np.int64)
+        masses = np.array([self._weights[cell].sum() for cell in cells])
+        counts = chance.multinomial(count, np.sqrt(masses) / np.sqrt(masses).sum())
+        parts = zip(cells, counts, masses, strict=True)
+        return np.concatenate(
+            [chance.choice(cell, n, p=self._weights[cell] / mass) for cell, n, mass in parts]
         )
-        yes[known, name], no[known, name] = np.split(balanced, 2)
-    scale = len(labels) / max(yes.sum() + no.sum(), 1e-300)
-    return (yes * scale).astype(np.float32), (no * scale).astype(np.float32)
+
+
+def misheard(tokens: Integers, share: float, chance: np.random.Generator) -> Integers:
+    """Framed ids without some of the pieces, as a recogniser drops words: this share of them.
+
+    Texts of up to `FEWEST` pieces stay whole; of those, each may be what it is about.
+    """
+    if len(tokens) - 2 <= FEWEST:
+        return tokens
+    kept = chance.random(len(tokens)) >= share
+    kept[[0, -1]] = True
+    return tokens[kept]
 
 
 def batches(lengths: Integers, size: int, chance: np.random.Generator) -> list[Integers]:

@@ -7,7 +7,7 @@ with the pretrained ones, as far as held-out groups say is best: M. Wortsman et 
 fine-tuning of zero-shot models" (CVPR 2022). That may be not at all, and then the pretrained
 encoder is the result (docs/decisions/0007).
 
-Needs the `[train]` extra (torch, transformers); nothing at serving time imports it.
+Needs the `[train]` extra (torch, transformers).
 """
 
 from __future__ import annotations
@@ -29,19 +29,21 @@ from triage.metrics import average_precision
 from triage.records import Floats, Report
 from triage.training.checkpoint import Checkpoint, run_key, uninterrupted
 from triage.training.examples import (
+    Draw,
     Examples,
     Tokens,
     batches,
     both,
-    example_weights,
+    fewer,
     first_head,
     framed,
     held_out,
-    kept_rows,
+    misheard,
+    shares,
 )
 from triage.training.export import need_extra
 from triage.training.fit import Integers
-from triage.training.tuner import Tuner, averaged, repeatable
+from triage.training.tuner import Tuner, averaged, pace, repeatable
 from triage.weights import sha256
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
@@ -54,28 +56,31 @@ class Options:
     """How to tune.
 
     Attributes:
-        epochs: Passes over the rows, at most.
+        epochs: How often rows are drawn, at most.
+        rows: Drawn in an epoch, whatever there is; see `Draw`.
         batch: Rows of a step.
-        learning_rate: The highest; it rises in a line and falls in a line to 0.
+        learning_rate: The encoder's highest; it rises in a line and falls in a line to 0.
         frozen_layers: Layers that stay as they are, from the lowest; so do the embeddings.
         warm_up: Share of the steps in which the rate rises.
         patience: Epochs without a better figure on the held-out groups before it ends.
-        most_rows: Rows to tune on; of more, those with a positive are taken first, up to half.
-            None for all.
+        misheard: Share of a text's pieces that are dropped, anew each time it is drawn.
         held_out: Share of the groups that is held out.
+        judged: Rows of those at most that it is chosen by.
         checkpoint_every: Steps between two checkpoints; there is one after each epoch too.
         seed: Of all that is left to chance.
         threads: Of torch; 0 for its own choice.
     """
 
-    epochs: int = 2
+    epochs: int = 4
+    rows: int = 20_000
     batch: int = 32
-    learning_rate: float = 2e-5
-    frozen_layers: int = 3
+    learning_rate: float = 1.5e-4
+    frozen_layers: int = 0
     warm_up: float = 0.06
     patience: int = 2
-    most_rows: int | None = None
+    misheard: float = 0.1
     held_out: float = 0.1
+    judged: int = 4_000
     checkpoint_every: int = 200
     seed: int = 0
     threads: int = 0
@@ -86,7 +91,7 @@ class Tuned:
     """What a fine-tuning gave.
 
     Attributes:
-        share: Of the tuned weights in the average; 0 if the result is the pretrained encoder.
+        share: Of the tuned weights in the average; 0 if it is the pretrained encoder.
         by_share: Mean over names of the AUPRC on the held-out groups, by share.
         epoch: The best epoch, counted from 1; what was averaged.
         rows, held_out: How many were tuned on, and how many it was chosen by.
@@ -118,16 +123,16 @@ def finetune(
 ) -> Tuned:
     """Tunes an encoder and writes it to a folder that `export_text_encoder` reads.
 
-    The loss is the cross-entropy over known labels only. Each source weighs the square root of
-    what it brings, and both labels of a name weigh the same, as for the heads. On the same
-    machine, rows, options and seed give the same bytes, whether or not it was interrupted.
+    The loss is the cross-entropy over known labels only, of rows that are drawn so that sources
+    and names come alike. On the same machine, rows, options and seed give the same bytes, whether
+    or not it was interrupted.
 
     Args:
         source: Folder of a BERT-shaped encoder: config.json, model.safetensors, tokenizer.json.
         texts: Each row's `spoken_words`; rows of no words take no part.
         labels: Shape (rows, names): 0..1, or NaN for unknown.
         sources, groups: Of each row as numbers, shape (rows,).
-        weights: What each row weighs by itself, shape (rows,).
+        weights: How likely each row is drawn against others of its kind, shape (rows,).
         out: Folder to write to; replaced whole, at the very end.
         options: How to tune.
         work: Folder for checkpoints.
@@ -140,9 +145,10 @@ def finetune(
     """
     need_extra("torch", "transformers")
     chance = np.random.default_rng(options.seed)
-    kept = kept_rows([bool(words) for words in texts], labels, options.most_rows, chance)
+    kept = np.flatnonzero([bool(words) for words in texts])
     held = held_out(groups[kept], labels[kept], options.held_out, chance)
     fitted, measured = kept[~held], kept[held]
+    measured = measured[fewer(labels[measured], options.judged, chance)]
     names = both(labels[fitted]) & both(labels[measured])
     if not names.any():
         raise LabelsRefused(
@@ -150,15 +156,13 @@ def finetune(
             "choose by and in the others. Label more groups, or train without fine-tuning."
         )
     key = run_key(_parts(source, texts, labels, sources, groups, weights, options))
-    tokens = framed(source, [texts[row] for row in kept])
-    rest = Examples(
-        [tokens[n] for n in np.flatnonzero(~held)],
-        *example_weights(labels[fitted], sources[fitted], weights[fitted]),
-    )
+    rest = Examples(framed(source, [texts[row] for row in fitted]), *shares(labels[fitted]))
+    draw = Draw(labels[fitted], sources[fitted], weights[fitted])
     with repeatable(options.seed, options.threads):
         tuner = Tuner(source, labels.shape[1], options.frozen_layers)
-        judge = _Judge([tokens[n] for n in np.flatnonzero(held)], labels[measured][:, names], names)
-        state = _tune(tuner, rest, judge, options, Checkpoint(work, key), report)
+        heard = framed(source, [texts[row] for row in measured])
+        judge = _Judge(heard, labels[measured][:, names], names)
+        state = _tune(tuner, rest, draw, judge, options, Checkpoint(work, key), report)
         by_share = {}
         for share in SHARES:
             tuner.set_weights(averaged(state["start"], state["best_weights"], share))
@@ -193,29 +197,34 @@ class _Judge:
 def _tune(
     tuner: Tuner,
     rows: Examples,
+    draw: Draw,
     judge: _Judge,
     options: Options,
     checkpoint: Checkpoint,
     report: Report,
 ) -> dict[str, Any]:
     """Tunes from the last checkpoint, or from the start, to the best epoch's weights."""
-    state = checkpoint.load() or _started(tuner, rows, checkpoint, report)
+    state = checkpoint.load() or _started(tuner, rows, draw, options, checkpoint, report)
     tuner.set_state(state["tuner"])
     lengths = np.array([len(ids) for ids in rows.tokens])
-    steps = -(-len(lengths) // options.batch)
+    steps = -(-options.rows // options.batch)
     with checkpoint.saved_on_interrupt(lambda: state | {"tuner": tuner.state()}):
         for epoch in range(state["epoch"], options.epochs):
             if epoch - state["best_epoch"] >= options.patience:
                 break
-            order = batches(lengths, options.batch, np.random.default_rng((options.seed, epoch)))
+            chance = np.random.default_rng((options.seed, epoch))
+            drawn = draw(options.rows, chance)
+            order = batches(lengths[drawn], options.batch, chance)
             for step in range(state["step"], steps):
-                some = order[step]
-                speed = rate(epoch * steps + step, options.epochs * steps, options)
+                some = drawn[order[step]]
+                chance = np.random.default_rng((options.seed, epoch, step))
+                tokens = [misheard(rows.tokens[n], options.misheard, chance) for n in some]
+                at = pace(epoch * steps + step, options.epochs * steps, options.warm_up)
                 with uninterrupted():
-                    tuner.step([rows.tokens[n] for n in some], rows.yes[some], rows.no[some], speed)
+                    tuner.step(tokens, rows.yes[some], rows.no[some], at * options.learning_rate)
                     state["step"] = step + 1
-                done = epoch * len(lengths) + min((step + 1) * options.batch, len(lengths))
-                report("fine-tuning", done, options.epochs * len(lengths))
+                done = epoch * options.rows + min((step + 1) * options.batch, options.rows)
+                report("fine-tuning", done, options.epochs * options.rows)
                 if (step + 1) % options.checkpoint_every == 0 and step + 1 < steps:
                     checkpoint.save(state | {"tuner": tuner.state()})
             score = judge(tuner)
@@ -227,16 +236,21 @@ def _tune(
 
 
 def _started(
-    tuner: Tuner, rows: Examples, checkpoint: Checkpoint, report: Report
+    tuner: Tuner,
+    rows: Examples,
+    draw: Draw,
+    options: Options,
+    checkpoint: Checkpoint,
+    report: Report,
 ) -> dict[str, Any]:
     """The state before the first step: the pretrained encoder with a head fitted on it."""
+    drawn = np.unique(draw(options.rows, np.random.default_rng(options.seed)))
     blocks = []
-    for start in range(0, len(rows.tokens), BLOCK):
-        some = rows.tokens[start : start + BLOCK]
+    for start in range(0, len(drawn), BLOCK):
+        some = [rows.tokens[n] for n in drawn[start : start + BLOCK]]
         blocks.append(checkpoint.made_once(str(start), lambda: tuner.vectors(some)))  # noqa: B023
-        report("first head", start + len(some), len(rows.tokens))
-    vectors = np.concatenate(blocks)
-    tuner.set_head(*first_head(vectors, rows.yes, rows.no))
+        report("first head", start + len(some), len(drawn))
+    tuner.set_head(*first_head(np.concatenate(blocks), rows.yes[drawn], rows.no[drawn]))
     state = {
         "start": tuner.weights(),
         "tuner": tuner.state(),
@@ -249,12 +263,6 @@ def _started(
     checkpoint.save(state)
     checkpoint.forget()
     return state
-
-
-def rate(step: int, steps: int, options: Options) -> float:
-    rise = max(round(options.warm_up * steps), 1)
-    height = min((step + 1) / rise, (steps - step) / max(steps - rise, 1))
-    return options.learning_rate * min(height, 1.0)
 
 
 def _parts(

@@ -14,7 +14,8 @@ from triage.errors import BadSetting
 from triage.records import Doubles, Floats
 
 WEIGHT_DECAY = 0.01
-CLIP = 1.0  # norm of a step's gradient; a rare positive weighs as much as thousands of negatives
+CLIP = 1.0  # norm of a step's gradient
+HEAD = 130  # times as fast as the encoder: over unit vectors, weights have to reach ten and more
 AT_ONCE = 64  # texts of one pass without gradients
 
 Tensors = Mapping[str, Any]  # by the names that the encoder and the head give their parameters
@@ -53,7 +54,13 @@ class Tuner:
         self.head = torch.nn.Linear(self.model.config.hidden_size, names)
         self._trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
         self._trained |= {f"head.{n}": p for n, p in self.head.named_parameters()}
-        self._optimiser = torch.optim.AdamW(self._trained.values(), weight_decay=WEIGHT_DECAY)
+        encoder = [one for one in self.model.parameters() if one.requires_grad]
+        self._optimiser = torch.optim.AdamW(
+            [
+                {"params": encoder, "times": 1, "weight_decay": WEIGHT_DECAY},
+                {"params": self.head.parameters(), "times": HEAD, "weight_decay": 0},
+            ]
+        )
 
     def set_head(self, weights: Floats, bias: Floats) -> None:
         """Puts weights of shape (names, width) and biases of shape (names,) into the head."""
@@ -66,13 +73,13 @@ class Tuner:
     def step(
         self, tokens: Sequence[NDArray[np.int64]], yes: Floats, no: Floats, rate: float
     ) -> None:
-        """One step down the slope of the mean over texts of the weighed cross-entropy.
+        """One step down the slope of the mean over texts of the cross-entropy.
 
         Args:
             tokens: Framed ids of each text.
-            yes, no: What a text weighs as an example of either label, shape (texts, names); 0 in
-                both where the label is unknown.
-            rate: Learning rate.
+            yes, no: What a text is worth as an example of either label, shape (texts, names); 0
+                in both where the label is unknown.
+            rate: The encoder's learning rate.
         """
         import torch
         from torch.nn.functional import softplus
@@ -86,7 +93,7 @@ class Tuner:
         (each.sum() / len(tokens)).backward()
         torch.nn.utils.clip_grad_norm_(self._trained.values(), CLIP)
         for group in self._optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["times"]
         self._optimiser.step()
 
     def vectors(self, texts: Sequence[NDArray[np.int64]]) -> Floats:
@@ -168,6 +175,12 @@ class Tuner:
 def averaged(first: Tensors, second: Tensors, share: float) -> dict[str, Any]:
     """Weights between two, `share` of the way from the first to the second (WiSE-FT)."""
     return {name: (1 - share) * one + share * second[name] for name, one in first.items()}
+
+
+def pace(step: int, steps: int, warm_up: float) -> float:
+    """Share of the highest learning rate: rising in a line for the warm-up, then falling to 0."""
+    rise = max(round(warm_up * steps), 1)
+    return min((step + 1) / rise, (steps - step) / max(steps - rise, 1), 1.0)
 
 
 @contextmanager
