@@ -26,11 +26,14 @@ def write(folder: Path, *rows: dict[str, Any]) -> Path:
 
 
 def gathered(*data: Path, store: str = "", **changed: Any) -> Gathered:
-    how: dict[str, Any] = {"excluded": (), "categories": (), "drop_leaks": False} | changed
+    how: dict[str, Any] = {
+        "licences": (), "sources": (), "categories": (), "drop_leaks": False
+    } | changed  # fmt: skip
     return gather(
         data,
         store,
-        how["excluded"],
+        how["licences"],
+        how["sources"],
         how["categories"],
         STRENGTHS,
         lambda *_: None,
@@ -71,7 +74,7 @@ def test_licences_that_are_left_out(
         {"id": "b", "text": "red", "labels": {"hate": 1}, "licence": "CC-BY-NC-4.0"},
         {"id": "c", "text": "red", "labels": {"hate": 1}, "licence": "unknown"},
     )
-    assert ids(gathered(file, excluded=excluded).texts) == kept
+    assert ids(gathered(file, licences=excluded).texts) == kept
 
 
 def test_nothing_left_to_train_on_is_refused_with_the_licences(tmp_path: Path) -> None:
@@ -81,7 +84,7 @@ def test_nothing_left_to_train_on_is_refused_with_the_licences(tmp_path: Path) -
         {"id": "b", "text": "red", "labels": {"hate": 1}, "split": "val"},
     )
     with pytest.raises(LabelsRefused, match=r"Of 2 rows none .* \['NC'\]"):
-        gathered(file, excluded=("NC",))
+        gathered(file, licences=("NC",))
 
 
 def test_only_the_categories_that_are_wanted(tmp_path: Path) -> None:
@@ -143,3 +146,14 @@ def test_without_data_the_store_is_taken(tmp_path: Path) -> None:
     Store(url).put(read_labels([file]).rows)
     assert ids(gathered(store=url).texts) == ["a"]
     assert gathered(store=url).digests == gathered(file).digests
+
+
+def test_a_source_is_left_out(tmp_path: Path) -> None:
+    rows = [{"id": n, "text": n, "labels": {"hate": 1}, "source": n} for n in ("a", "b", "ab")]
+    assert ids(gathered(write(tmp_path, *rows), sources=("a",)).texts) == ["b", "ab"]
+
+
+def test_a_source_that_isnt_there_is_refused_rather_than_trained_on(tmp_path: Path) -> None:
+    rows = [{"id": n, "text": n, "labels": {"hate": 1}, "source": n} for n in ("a", "b")]
+    with pytest.raises(LabelsRefused, match=r"no row of source aa .*There are: a, b"):
+        gathered(write(tmp_path, *rows), sources=("aa",))

@@ -78,6 +78,10 @@ def train(
         list[str] | None,
         typer.Option(help="Leave out rows whose licence contains this; with commas, or repeated."),
     ] = None,
+    exclude_source: Annotated[
+        list[str] | None,
+        typer.Option(help="Leave out rows of this source; with commas, or repeated."),
+    ] = None,
     finetune: Annotated[
         bool, typer.Option("--finetune", help="Fine-tune the text encoder; needs the train extra.")
     ] = False,
@@ -106,6 +110,7 @@ def train(
         anew=anew,
         categories=names(categories),
         exclude_licences=tuple(word for one in exclude_licence or () for word in names(one)),
+        exclude_sources=tuple(word for one in exclude_source or () for word in names(one)),
         finetune=finetune,
         drop_leaks=leaks is Leaks.DROP,
         miss=miss,

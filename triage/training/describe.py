@@ -185,6 +185,7 @@ def _training(plan: Plan, made: Made) -> dict[str, Any]:
         "sound_regularisation": SOUND_REGULARISATION,
         "fusion_fitted": list(made.joined),
         "excluded_licences": list(plan.exclude_licences),
+        "excluded_sources": list(plan.exclude_sources),
         "data": _digest(made.rows.digests.values()),
         "rows": len(made.rows.digests),
         "bad_rows": len(made.rows.problems),

@@ -40,7 +40,8 @@ class Gathered:
 def gather(
     data: Sequence[Path],
     store: str,
-    excluded: Sequence[str],
+    licences: Sequence[str],
+    sources: Sequence[str],
     categories: Sequence[str],
     strengths: Strengths,
     report: Report,
@@ -52,7 +53,8 @@ def gather(
     Args:
         data: Files and folders; none for the rows of the store.
         store: The store's URL.
-        excluded: Rows whose licence holds one of these words, case ignored, stay out.
+        licences: Rows whose licence holds one of these words, case ignored, stay out.
+        sources: Rows of these sources stay out.
         categories: The only ones to keep labels of; none for all.
         strengths: Which sounds explain which categories.
         report: Told of the progress.
@@ -69,11 +71,17 @@ def gather(
     else:
         rows = list(Store(store).rows())
     resolved = resolve(rows)
-    rows = [row for row in resolved.rows if permitted(row.licence, excluded)]
+    _all_there(sources, resolved.rows)
+    rows = [
+        row
+        for row in resolved.rows
+        if permitted(row.licence, licences) and row.source not in sources
+    ]
     if not any(row.split == "train" for row in rows):
         raise LabelsRefused(
-            f"Of {len(resolved.rows)} rows none is left to train on after the licences "
-            f"{list(excluded)} were left out. Label more, or leave out less."
+            f"Of {len(resolved.rows)} rows none is left to train on after licences "
+            f"{list(licences)} and sources {list(sources)} were left out. Label more, or leave "
+            "out less."
         )
     report("reading the rows", len(rows), len(rows))
     found = leaks(rows, report)
@@ -89,6 +97,20 @@ def gather(
         conflicts=len(resolved.conflicts),
         dropped=len(rows) - len(kept),
     )
+
+
+def _all_there(sources: Sequence[str], rows: Sequence[Labelled]) -> None:
+    """A source that is misspelt would be trained on.
+
+    Raises:
+        LabelsRefused: One that is to be left out isn't there.
+    """
+    known = {row.source for row in rows}
+    if missing := sorted(set(sources) - known):
+        raise LabelsRefused(
+            f"There is no row of source {', '.join(missing)} to leave out. There are: "
+            f"{', '.join(sorted(known))}."
+        )
 
 
 def permitted(licence: str, excluded: Sequence[str]) -> bool:

@@ -53,6 +53,7 @@ class Plan:
             nothing; and if the base was fitted on a licence that is excluded.
         categories: The only categories to train; none for all that are labelled.
         exclude_licences: Rows whose licence contains any of these, case ignored, stay out.
+        exclude_sources: Rows of these sources stay out.
         finetune: Whether the text encoder is fine-tuned, which needs the `[train]` extra.
         drop_leaks: Whether rows of split "val" that training rows give away are left out; they
             are a reason to refuse otherwise.
@@ -71,6 +72,7 @@ class Plan:
     anew: bool = False
     categories: tuple[str, ...] = ()
     exclude_licences: tuple[str, ...] = ()
+    exclude_sources: tuple[str, ...] = ()
     finetune: bool = False
     drop_leaks: bool = False
     miss: float = 0.05

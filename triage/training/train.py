@@ -76,6 +76,7 @@ def train(plan: Plan, settings: Settings, report: Report) -> Trained:
         plan.data,
         settings.store_url,
         plan.exclude_licences,
+        plan.exclude_sources,
         plan.categories,
         documented,
         report,
@@ -128,7 +129,7 @@ def _new_rows(rows: Gathered, plan: Plan, base: Artefact | None) -> tuple[bool, 
     digests = {
         row.id: rows.digests[row.id] for row in (*rows.texts, *rows.clips) if row.split == "train"
     }
-    if base is None or plan.anew or _barred(base, plan.exclude_licences):
+    if base is None or plan.anew or _barred(base, plan):
         return True, frozenset(digests)
     seen = artefact.seen(base.folder)
     if seen and seen <= set(digests.values()):
@@ -141,17 +142,21 @@ def _new_rows(rows: Gathered, plan: Plan, base: Artefact | None) -> tuple[bool, 
     return False, new
 
 
-def _barred(base: Artefact, excluded: Sequence[str]) -> bool:
-    """Whether a base was made from a licence that is to be left out.
+def _barred(base: Artefact, plan: Plan) -> bool:
+    """Whether a base was made from something that is to be left out.
 
     Raises:
         LabelsRefused: It was, and its text encoder too, which can't be made anew here.
     """
-    barred = any(not permitted(note.licence, excluded) for note in base.manifest.lineage)
+    barred = any(
+        not permitted(note.licence, plan.exclude_licences) or note.source in plan.exclude_sources
+        for note in base.manifest.lineage
+    )
     if barred and base.manifest.training.get("text_encoder_tuned"):
+        left_out = [*plan.exclude_licences, *plan.exclude_sources]
         raise LabelsRefused(
-            f"The base's text encoder was tuned on licences that {list(excluded)} leave out. Train "
-            "without --base, or name another one."
+            f"The base's text encoder was tuned on rows that {left_out} leave out. Train without "
+            "--base, or name another one."
         )
     return barred
 
