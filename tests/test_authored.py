@@ -86,12 +86,14 @@ def test_no_seed_is_on_both_sides_and_no_unseen_line_is_trained_on() -> None:
     assert {r["split"] for r in rows("unseen.jsonl.gz")} == {"val"}
     read = read_labels([AUTHORED / "lines.jsonl.gz", AUTHORED / "unseen.jsonl.gz"])
     found = leaks(read.rows, lambda *_: None)
-    assert not found.rows or len(found.rows) < 0.02 * len(read.rows)
+    assert not found.grouped
+    assert not found.near
 
 
 def test_lines_are_as_a_recogniser_writes_them() -> None:
     for row in rows("lines.jsonl.gz"):
-        assert " ".join(spoken_words(row["text"])) == row["text"].replace("-", " "), row["id"]
+        spoken = " ".join(spoken_words(row["text"]))
+        assert spoken.replace("'", "") == row["text"].replace("-", " ").replace("'", ""), row["id"]
 
 
 def test_what_was_heard_belongs_to_a_line() -> None:

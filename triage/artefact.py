@@ -22,6 +22,7 @@ from triage.classifier import Head, Scaling
 from triage.errors import ArtefactRefused
 from triage.fusion import Fusion
 from triage.manifest import Manifest, read_manifest
+from triage.taxonomy import ADDRESSED
 from triage.weights import sha256
 
 HEADS, SEEN = "heads.safetensors", "seen.safetensors"
@@ -39,6 +40,7 @@ class Artefact:
         text, sound: The heads, over the sentence vectors and the pooled encoder frames.
         text_scaling, sound_scaling: Mean and deviation of the vectors that they were fitted on.
         fusion: Words and sounds to recording.
+        addressed: Whether words are spoken to the device; None if the model can't tell.
     """
 
     folder: Path
@@ -48,6 +50,7 @@ class Artefact:
     text_scaling: Scaling
     sound_scaling: Scaling
     fusion: Fusion
+    addressed: Head | None = None
 
 
 def load(folder: Path) -> Artefact:
@@ -81,17 +84,26 @@ def load(folder: Path) -> Artefact:
         text_scaling=_scaling("text", text, tensors),
         sound_scaling=_scaling("sound", 3 * speech, tensors),
         fusion=Fusion(manifest.categories, manifest.strengths),
+        addressed=None
+        if manifest.accidental_below is None
+        else _head("addressed", (ADDRESSED,), text, tensors),
     )
 
 
-def heads_to_bytes(text: tuple[Head, Scaling], sound: tuple[Head, Scaling]) -> bytes:
-    """Both heads as the content of `heads.safetensors`."""
+def heads_to_bytes(
+    text: tuple[Head, Scaling], sound: tuple[Head, Scaling], addressed: Head | None = None
+) -> bytes:
+    """All heads as the content of `heads.safetensors`."""
     from safetensors.numpy import save
 
     tensors: dict[str, np.ndarray] = {}
-    for kind, (head, scaling) in (("text", text), ("sound", sound)):
-        tensors[f"{kind}.weights"], tensors[f"{kind}.bias"] = head.weights, head.bias
+    for kind, scaling in (("text", text[1]), ("sound", sound[1])):
         tensors[f"{kind}.mean"], tensors[f"{kind}.scale"] = scaling.mean, scaling.scale
+    heads = {"text": text[0], "sound": sound[0], "addressed": addressed}
+    for kind, head in heads.items():
+        if head is None:
+            continue
+        tensors[f"{kind}.weights"], tensors[f"{kind}.bias"] = head.weights, head.bias
         for name, calibrator in zip(head.names, head.calibrators, strict=True):
             for key, array in calibrator.to_arrays().items():
                 tensors[f"{kind}.calibrator.{name}.{key}"] = array

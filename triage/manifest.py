@@ -115,6 +115,8 @@ class Manifest(Part):
         parent: The model it was made from; None for one that was made from nothing but data.
         guarantees: By category, for those that were asked for.
         reference: What live scores are compared with, by name (see `triage.drift`).
+        accidental_below: Probability of being spoken to the device, under which words are
+            likely to have been recorded by accident; None if the model can't tell.
         positives: Items with each category and event that it was fitted on, its parents' included.
     """
 
@@ -135,6 +137,7 @@ class Manifest(Part):
     guarantees: Mapping[str, Guarantee] = {}
     reference: Mapping[str, Histogram] = {}
     positives: Mapping[str, int] = {}
+    accidental_below: Probability | None = None
 
     @property
     def digest(self) -> str:

@@ -14,7 +14,7 @@ from triage.acoustic import merge, pool
 from triage.artefact import Artefact
 from triage.artefact import load as load_artefact
 from triage.audio import Limits, decode
-from triage.classifier import TextClassifier, highest
+from triage.classifier import Head, TextClassifier, highest
 from triage.encoder import SpeechEncoder
 from triage.errors import InputError, NothingToScore, TooLarge
 from triage.fusion import surprise
@@ -38,6 +38,7 @@ from triage.records import (
 from triage.registry import in_service
 from triage.segment import chunks, signal_flags, speech_spans, windows
 from triage.settings import Settings
+from triage.taxonomy import ADDRESSED
 from triage.text import TextEncoder, spoken_words
 from triage.transcribe import Transcriber
 from triage.weights import WHISPER_TINY_EN, resolve
@@ -86,7 +87,10 @@ class Triage:
         self._max_characters = max_characters
         self._speech = speech
         self._transcriber = Transcriber(speech)
-        self._text = TextClassifier(TextEncoder(artefact.folder / "text", threads), artefact.text)
+        self._text = TextClassifier(
+            TextEncoder(artefact.folder / "text", threads),
+            Head.joined([artefact.text, *([artefact.addressed] if artefact.addressed else ())]),
+        )
 
     @classmethod
     def load(cls, settings: Settings) -> Triage:
@@ -126,7 +130,7 @@ class Triage:
             seconds = waveform.seconds
             listening = self._listen(waveform, recording.transcript is None, flags, failures)
         transcript = _transcript(recording, listening)
-        text = self._read(transcript, failures)
+        text = self._read(transcript, flags, failures)
         heard, events = self._hear(listening, failures)
         if failures:
             flags["stage_failed"] = True
@@ -188,13 +192,19 @@ class Triage:
             flags["transcript_unreliable"] = out.unreliable
         return out
 
-    def _read(self, transcript: Transcript | None, failures: dict[str, str]) -> list[Evidence]:
+    def _read(
+        self, transcript: Transcript | None, flags: dict[str, bool], failures: dict[str, str]
+    ) -> list[Evidence]:
         """The words' evidence: the best window of each category."""
         if transcript is None:
             return []
         with _stage("text", failures):
             words, times = _placed(transcript)
             scored = self._text.score(words)
+            below = self.artefact.manifest.accidental_below
+            if scored and below is not None:
+                spoken_to = highest(scored, (ADDRESSED,))[ADDRESSED]
+                flags["likely_accidental"] = spoken_to < below
             best = highest(scored, self.artefact.manifest.categories)
             return [_in_words(name, best[name], scored, words, times) for name in best]
         return []

@@ -14,11 +14,10 @@ from triage.errors import LabelsRefused
 from triage.labels.rows import YES, Kind, Labelled, label_matrix
 from triage.manifest import SourceNote
 from triage.records import Doubles, Floats
-from triage.taxonomy import CATEGORIES, EVENTS
+from triage.taxonomy import ADDRESSED, CATEGORIES, EVENTS
 from triage.training.features import SoundFeatures
 from triage.training.fit import CHUNK, FOLDS, LEAST_POSITIVES, Integers, Rows
 
-NOT_SCORED = frozenset({"directed"})  # labelled, but no category: it tells whom somebody spoke to
 TAXONOMY: Mapping[Kind, tuple[str, ...]] = {"labels": CATEGORIES, "events": EVENTS}
 
 
@@ -51,7 +50,7 @@ class Measured:
 
 def named(rows: Iterable[Labelled], kind: Kind) -> tuple[str, ...]:
     """Every name in the rows' labels: the taxonomy's in its order, then others by the alphabet."""
-    found = {name for row in rows for name in getattr(row, kind)} - NOT_SCORED
+    found = {name for row in rows for name in getattr(row, kind)} - {ADDRESSED}
     first = TAXONOMY[kind]
     return (*(n for n in first if n in found), *sorted(found - set(first)))
 

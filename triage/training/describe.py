@@ -20,6 +20,7 @@ from triage.measurements import distance
 from triage.metrics import recall_at_fpr
 from triage.records import Doubles
 from triage.taxonomy import EVIDENCE_EVENTS
+from triage.training.addressed import Addressed
 from triage.training.dataset import lineage
 from triage.training.features import Ears
 from triage.training.fit import CHUNK
@@ -28,8 +29,6 @@ from triage.training.guarantee import guarantee
 from triage.training.heads import Part
 from triage.training.plan import EVENT_FPR, SOUND_REGULARISATION, TEXT_REGULARISATION, Plan
 from triage.weights import WHISPER_TINY_EN, sha256
-
-Figures = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +41,7 @@ class Made:
         note: The text encoder.
         ears: The speech encoder.
         text, sound: The heads.
+        addressed: What tells whom words are spoken to; None if nothing does.
         strengths: Of the fusion.
         joined: The categories whose strengths were fitted.
         undecodable: Clips that couldn't be heard.
@@ -54,6 +54,7 @@ class Made:
     ears: Ears
     text: Part
     sound: Part
+    addressed: Addressed | None
     strengths: Mapping[str, Mapping[str, float]]
     joined: tuple[str, ...]
     undecodable: int
@@ -76,8 +77,11 @@ def describe(
     before = seen(base.folder) if base and not made.anew else frozenset[int]()
     now = {made.rows.digests[id] for id in made.taken}
     (draft / SEEN).write_bytes(seen_to_bytes(before | now))
+    told = made.addressed
     (draft / HEADS).write_bytes(
-        heads_to_bytes((text.head, text.scaling), (sound.head, sound.scaling))
+        heads_to_bytes(
+            (text.head, text.scaling), (sound.head, sound.scaling), told.head if told else None
+        )
     )
     return Manifest(
         format=FORMAT,
@@ -104,11 +108,13 @@ def describe(
         },
         lineage=_lineage(made, base),
         training=_training(plan, made),
-        metrics={"text, val": text.figures, "sound, val": sound.figures},
+        metrics={"text, val": text.figures, "sound, val": sound.figures}
+        | ({"spoken to the device, val": told.figures} if told else {}),
         parent=Parent(name=base.manifest.name, digest=base.manifest.digest) if base else None,
         guarantees=_guarantees(plan, text, critical),
         reference=_reference(text, sound),
         positives={**text.positives, **sound.positives},
+        accidental_below=told.below if told else None,
     )
 
 
@@ -193,6 +199,9 @@ def _training(plan: Plan, made: Made) -> dict[str, Any]:
         "leaking_rows_left_out": made.rows.dropped,
         "too_few_labels": [*made.text.too_few, *made.sound.too_few],
         "undecodable_clips": made.undecodable,
+        "accidental": {"withheld": made.addressed.withheld, "wrongly": made.addressed.wrongly}
+        if made.addressed
+        else None,
     }
 
 

@@ -104,6 +104,7 @@ def part(
     report: Callable[[int, int], None],
     base: Base | None,
     new: NDArray[np.bool_],
+    of: Sequence[str] | None = None,
 ) -> Part:
     """Fits the heads of every name that has labels enough, and measures them and the base's.
 
@@ -117,6 +118,7 @@ def part(
         report: Told how many names are done.
         base: What is kept where the rows say nothing, and started from where they do.
         new: Which items to fit on, those that the base was not fitted on; shape (items,).
+        of: The names to fit; every one that is labelled and is to be scored if not given.
 
     Raises:
         LabelsRefused: No name has labels enough, and there is no base.
@@ -124,7 +126,7 @@ def part(
     there = np.zeros(len(labelled), bool)  # not a clip that couldn't be decoded
     there[rows.item] = True
     fresh = [row for row, taken in zip(labelled, new & there, strict=True) if taken]
-    asked, refused = named(fresh, kind), ""
+    asked, refused = named(fresh, kind) if of is None else tuple(of), ""
     try:
         names = trainable(fresh, kind, asked)
     except LabelsRefused as error:

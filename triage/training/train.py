@@ -24,6 +24,7 @@ from triage.records import Report
 from triage.settings import Settings
 from triage.taxonomy import EVIDENCE_EVENTS
 from triage.text import TextEncoder
+from triage.training.addressed import addressed
 from triage.training.describe import Made, describe
 from triage.training.encoders import text_encoder
 from triage.training.featured import Featured, ears, featured, opened
@@ -111,10 +112,19 @@ def train(plan: Plan, settings: Settings, report: Report) -> Trained:
             else Base(base.sound, base.sound_scaling, SOUND_UPDATE, base.manifest.positives),
             _taken(rows.clips, new),
         )
+        told = addressed(
+            found.words,
+            rows.texts,
+            _told(report, "whom words are spoken to"),
+            None if anew or plan.finetune else base,
+            _taken(rows.texts, new),
+        )
         if not (text.fitted or sound.fitted):
             raise LabelsRefused(f"{text.refused} {sound.refused}".strip())
         strengths, joined = _joined(rows, found, text, sound, documented)
-        made = Made(rows, new, note, hearing, text, sound, strengths, joined, found.failed, anew)
+        made = Made(
+            rows, new, note, hearing, text, sound, told, strengths, joined, found.failed, anew
+        )
         critical = load_policy(settings.policy).critical
         manifest = describe(plan, made, base, critical, draft)
         (draft / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
