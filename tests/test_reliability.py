@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 
 from triage.metrics import expected_calibration_error
 from triage.records import Doubles
-from triage.reliability import Bin, reliability
+from triage.reliability import Bin, reliability, wilson
 
 # Few distinct probabilities, so that there are ties, both ends, and more bins than values.
 rows = st.lists(
@@ -107,3 +107,13 @@ def test_bins_are_plain_numbers() -> None:
     assert isinstance(one, Bin)
     kinds = [type(getattr(one, name)) for name in ("mean", "share", "low", "high", "count")]
     assert kinds == [float, float, float, float, int]
+
+
+@pytest.mark.parametrize(
+    ("hits", "count", "low", "high"),
+    [(0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (81, 263, 0.2553, 0.3662)],
+)
+def test_wilsons_interval(hits: int, count: int, low: float, high: float) -> None:
+    """The last is Newcombe 1998, table I; the others by (0, z^2 / (n + z^2))."""
+    found = wilson(hits / count, count)
+    assert found == pytest.approx((low, high), abs=1e-4)

@@ -49,12 +49,18 @@ def reliability(labels: Doubles, probabilities: Doubles, bins: int = 15) -> tupl
     means = np.add.reduceat(ranked, starts) / counts
     shares = np.add.reduceat(truth, starts) / counts
     return tuple(
-        Bin(float(mean), float(share), *_wilson(float(share), int(count)), int(count))
+        Bin(float(mean), float(share), *wilson(float(share), int(count)), int(count))
         for mean, share, count in zip(means, shares, counts, strict=True)
     )
 
 
-def _wilson(share: float, count: int) -> tuple[float, float]:
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """The 95 % score interval of a share (Wilson 1927), which holds for few and for all or none.
+
+    Args:
+        share: Of `count`, in 0..1.
+        count: 1 or more.
+    """
     centre = share + Z**2 / (2 * count)
     margin = Z * np.sqrt(share * (1 - share) / count + Z**2 / (4 * count**2))
     scale = 1 + Z**2 / count

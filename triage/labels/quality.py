@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from triage.labels.resolve import FIELD
 from triage.labels.rows import YES, Labelled
 from triage.metrics import Estimate
 from triage.records import Doubles, Floats
+from triage.reliability import wilson
 
 OVERALL = "all"
 REPEATS = 1_000  # resamples behind an interval
@@ -163,24 +163,14 @@ def golden_scores(rows: Sequence[Labelled]) -> list[GoldenScore]:
         for name, one in right.items():
             answered[row.annotator, name].append(one)
     return [
-        GoldenScore(annotator, name or OVERALL, len(right), wilson(sum(right), len(right)))
+        GoldenScore(annotator, name or OVERALL, len(right), _share(right))
         for (annotator, name), right in sorted(answered.items())
     ]
 
 
-def wilson(hits: int, count: int) -> Estimate:
-    """A share with its score interval (Wilson 1927), which holds for few and for all or none.
-
-    Args:
-        hits: Of `count`.
-        count: 1 or more.
-    """
-    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
-    share = hits / count
-    middle = share + z**2 / (2 * count)
-    reach = z * (share * (1 - share) / count + (z / (2 * count)) ** 2) ** 0.5
-    scale = 1 + z**2 / count
-    return Estimate(share, max(0.0, (middle - reach) / scale), min(1.0, (middle + reach) / scale))
+def _share(right: Sequence[bool]) -> Estimate:
+    share = sum(right) / len(right)
+    return Estimate(share, *wilson(share, len(right)))
 
 
 def _votes(row: Labelled) -> Iterator[tuple[str, int]]:
