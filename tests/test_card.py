@@ -148,3 +148,26 @@ def test_a_card_says_where_a_model_must_not_be_used() -> None:
 def test_the_model_that_ships_has_the_card_of_its_manifest(model: Path) -> None:
     card = model / "README.md"
     assert card.read_text() == model_card(read_manifest(model))
+
+
+def test_what_the_figures_say_against_it_is_told() -> None:
+    low = ESTIMATE | {"value": 0.25}
+    rows = [
+        row(name="hate", positives=400, recall_at_1pct_fpr=low),
+        row(name="distress", positives=400),
+        row(name="violence", positives=3, recall_at_1pct_fpr=low),
+    ]
+    card = model_card(manifest(metrics={"text, val": rows}))
+    assert line(card, starting="- Finds fewer").endswith("alarms of: hate (0.25).")
+    assert line(card, starting="- Hardly measured").endswith("cases: violence (3).")
+    assert "- Finds fewer" not in model_card(manifest(metrics={"text, val": rows[1:2]}))
+
+
+def test_how_private_what_is_private_stays_is_told() -> None:
+    training = {"accidental": {"withheld": 0.91, "wrongly": 0.013}}
+    card = model_card(manifest(training=training, accidental_below=0.2))
+    told = line(card, starting="Words are flagged `likely_accidental`")
+    assert "under 0.200" in told
+    assert "91.0% of what people said among themselves" in told
+    assert "1.3% of what they said to the device" in told
+    assert "likely_accidental" not in model_card(manifest())

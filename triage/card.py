@@ -11,6 +11,9 @@ from triage.manifest import Guarantee, Manifest, SourceNote
 # "CC-BY-NC-4.0", "Non-commercial", "unknown", and none at all.
 _BARRED = re.compile(r"(?<![a-z])nc(?![a-z])|non.?commercial|unknown|^\s*$", re.IGNORECASE)
 
+THIN = 30  # cases, under which an interval says little
+WEAK = 0.7  # recall at 1 % false alarms that is worth a warning
+
 
 def model_card(manifest: Manifest) -> str:
     """The card as Markdown."""
@@ -39,6 +42,7 @@ def model_card(manifest: Manifest) -> str:
             *(line for name, rows in manifest.metrics.items() for line in _figures(name, rows)),
             "",
             "",
+            *_private(manifest),
             "## What is promised",
             *_promises(manifest.guarantees),
             "",
@@ -55,8 +59,9 @@ def model_card(manifest: Manifest) -> str:
             _commercial(manifest.lineage),
             "",
             "## What it is bad at",
-            "- Spoken lines of people in danger: the words it learnt from are mostly written.",
-            "- Medical emergencies: nearly no positive examples.",
+            *_weak(manifest.metrics),
+            "- Spoken lines of people in danger: what it learnt from is written, be it by posters "
+            "or for this project; no recording of a real emergency is among it.",
             "- Screams from microphones and rooms unlike those it was trained on.",
             "- A film in the room: it can't tell a loudspeaker from a person.",
             "- Languages other than English.",
@@ -76,6 +81,36 @@ def _parent(manifest: Manifest) -> str:
         return "Made from nothing but data."
     digest = manifest.parent.digest[:16]
     return f"Made from {manifest.parent.name} (`{digest}`) and the data below."
+
+
+def _weak(metrics: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """What the figures themselves say against it."""
+    rows = [row for one in metrics.values() for row in one]
+    thin = [f"{row['name']} ({row['positives']})" for row in rows if row["positives"] < THIN]
+    weak = [
+        f"{row['name']} ({row['recall_at_1pct_fpr']['value']:.2f})"
+        for row in rows
+        if row["positives"] >= THIN and row["recall_at_1pct_fpr"]["value"] < WEAK
+    ]
+    told = (
+        (weak, f"Finds fewer than {WEAK:.0%} at 1 % false alarms of"),
+        (thin, f"Hardly measured, on fewer than {THIN} cases"),
+    )
+    return [f"- {words}: {', '.join(names)}." for names, words in told if names]
+
+
+def _private(manifest: Manifest) -> list[str]:
+    """How well it keeps private what was not meant for the device."""
+    found = manifest.training.get("accidental")
+    if not found or None in found.values():
+        return []
+    return [
+        f"Words are flagged `likely_accidental` where their probability of being spoken to the "
+        f"device is under {manifest.accidental_below:.3f}: of rows of split `val`, "
+        f"{found['withheld']:.1%} of what people said among themselves, and wrongly "
+        f"{found['wrongly']:.1%} of what they said to the device. It hears no tone of voice.",
+        "",
+    ]
 
 
 def _promises(guarantees: Mapping[str, Guarantee]) -> list[str]:
