@@ -13,10 +13,8 @@ from triage.cli.evaluate import chosen
 from triage.cli.exits import Exit
 from triage.cli.progress import progress
 from triage.cli.tables import NARROW, NONE, plain_console, plain_table
-from triage.labels.read import read_labels
+from triage.labels.given import given
 from triage.labels.resolve import resolve
-from triage.labels.rows import Labelled
-from triage.labels.store import Store
 from triage.measure.compare import compare
 from triage.measure.comparison import Compared, Comparison, store
 from triage.measure.gate import Finding, findings
@@ -88,8 +86,8 @@ def _compared(
     own = settings()
     with progress() as report:
         report("reading the rows", 0, 0)
-        read, problems = _rows(data)
-        rows = chosen(resolve(read).rows, split, 0)
+        reading = given(data, own.store_url, unsplit="val")
+        rows = chosen(resolve(reading.rows).rows, split, 0)
         report("reading the rows", len(rows), len(rows))
         one, two = (
             Triage.load(own.model_copy(update={"model": folder}))
@@ -105,7 +103,7 @@ def _compared(
             report=report,
         )
     store(comparison, own.state)
-    return comparison, problems
+    return comparison, len(reading.problems)
 
 
 def show(comparison: Comparison, found: Sequence[Finding], console: Console) -> None:
@@ -132,13 +130,6 @@ def show(comparison: Comparison, found: Sequence[Finding], console: Console) -> 
         console.print(f"and {len(others) - MOST_WARNINGS} more; --html has all of them")
     told = f"{len(blocking)} reasons to refuse it" if blocking else "no reason to refuse it"
     console.print(f"{told}.", style="bold")
-
-
-def _rows(data: Sequence[Path]) -> tuple[list[Labelled], int]:
-    if not data:
-        return list(Store(settings().store_url).rows()), 0
-    reading = read_labels(data, unsplit="val")
-    return reading.rows, len(reading.problems)
 
 
 def _table(comparison: Comparison, width: int) -> Table:

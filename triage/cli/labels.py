@@ -16,9 +16,9 @@ from triage.cli.exits import Exit
 from triage.cli.progress import progress
 from triage.cli.tables import plain_console, plain_table, printable
 from triage.errors import InputError, LabelsRefused
+from triage.labels.given import given
 from triage.labels.label_studio import Asked, config, document_root, tasks
 from triage.labels.leaks import Leaks, leaks
-from triage.labels.read import read_labels
 from triage.labels.resolve import Conflict, resolve
 from triage.labels.rows import YES, Labelled, Problem, Reading
 from triage.labels.store import Store
@@ -112,7 +112,7 @@ def give_out(out: Path, paths: Sequence[Path], format: str, *, predictions: bool
         raise LabelsRefused("Only --format label-studio has a place for predictions.")
     scores: dict[str, Scores] = {}
     with progress() as told:
-        reading = _read(paths, (), told) if paths else _stored()
+        reading = _read(paths, (), told)
         if predictions:
             scores = _scores(reading.rows, told)
     console = plain_console()
@@ -130,16 +130,9 @@ def give_out(out: Path, paths: Sequence[Path], format: str, *, predictions: bool
 
 def _read(paths: Sequence[Path], asked: Sequence[str], told: Report) -> Reading:
     told("reading the rows", 0, 0)
-    reading = read_labels(paths, asked)
+    reading = given(paths, settings().store_url, asked)
     told("reading the rows", len(reading.rows), len(reading.rows))
     return reading
-
-
-def _stored() -> Reading:
-    rows = list(Store(settings().store_url).rows())
-    if not rows:
-        raise LabelsRefused("The store holds no rows. Name files, or take some in.")
-    return Reading(rows, [])
 
 
 def _scores(rows: Sequence[Labelled], told: Report) -> dict[str, Scores]:

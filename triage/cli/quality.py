@@ -17,6 +17,7 @@ from triage.cli.exits import Exit
 from triage.cli.progress import progress
 from triage.cli.tables import NONE, plain_console, plain_table, printable, shortened
 from triage.errors import LabelsRefused
+from triage.labels.given import given
 from triage.labels.quality import (
     Agreement,
     GoldenScore,
@@ -25,10 +26,8 @@ from triage.labels.quality import (
     golden_scores,
     likely_errors,
 )
-from triage.labels.read import read_labels
 from triage.labels.resolve import FIELD, resolve
 from triage.labels.rows import Labelled, label_matrix, row_digest
-from triage.labels.store import Store
 from triage.manifest import Manifest
 from triage.measure.evaluate import Scored, score_rows
 from triage.metrics import Estimate
@@ -76,9 +75,7 @@ def run(paths: Sequence[Path], most: int, out: TextIO | None) -> Exit:
     """
     with progress() as report:
         report("reading the rows", 0, 0)
-        rows = read_labels(paths).rows if paths else list(Store(settings().store_url).rows())
-        if not rows:
-            raise LabelsRefused("The store holds no rows. Name files, or import some first.")
+        rows = given(paths, settings().store_url).rows
         report("reading the rows", len(rows), len(rows))
         found = judged(rows, most, Triage.load(settings()), report)
     if out is not None:

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from triage.errors import LabelsRefused
+from triage.labels.given import given
 from triage.labels.leaks import drop, leaks, refuse
-from triage.labels.read import read_labels
 from triage.labels.resolve import resolve
 from triage.labels.rows import YES, Labelled, Problem, row_digest
-from triage.labels.store import Store
 from triage.records import Report
 from triage.training.joint import Strengths
 
@@ -64,13 +63,8 @@ def gather(
         LabelsRefused: Nothing is left, or rows leak from one split to the other.
     """
     report("reading the rows", 0, 0)
-    problems: list[Problem] = []
-    if data:
-        reading = read_labels(data)
-        rows, problems = reading.rows, reading.problems
-    else:
-        rows = list(Store(store).rows())
-    resolved = resolve(rows)
+    reading = given(data, store)
+    resolved = resolve(reading.rows)
     _all_there(sources, resolved.rows)
     rows = [
         row
@@ -92,7 +86,7 @@ def gather(
     return Gathered(
         texts=[_in_words(row, strengths) for row in wanted if row.labels],
         clips=[row for row in wanted if row.audio is not None and (row.events or row.labels)],
-        problems=tuple(problems),
+        problems=tuple(reading.problems),
         digests={row.id: row_digest(row) for row in wanted if row.labels or row.events},
         conflicts=len(resolved.conflicts),
         dropped=len(rows) - len(kept),
