@@ -31,6 +31,7 @@ from triage.artefact import (
     load,
     seen,
     seen_to_bytes,
+    tuned,
 )
 from triage.calibrate import Calibrator
 from triage.classifier import Head, Scaling
@@ -454,6 +455,14 @@ def test_the_model_that_ships_is_small_and_holds_no_pickle(model: Path) -> None:
 
 
 # What it has seen, and what its vectors were scaled by ----------------------------------------
+
+
+def test_the_rows_that_its_encoder_was_tuned_on_come_back(write: Write) -> None:
+    assert tuned(write(seen=seen_to_bytes([3], [7, 5]))) == {5, 7}
+
+
+def test_a_model_of_before_says_of_no_row_that_its_encoder_was_tuned_on_it(write: Write) -> None:
+    assert tuned(write(seen=tensors_to({"rows": np.array([3], np.uint64)}))) == set()
 
 
 def test_the_rows_that_it_has_seen_come_back(write: Write) -> None:

@@ -107,6 +107,12 @@ def test_a_text_is_one_row() -> None:
     assert rows.served.all()
 
 
+def test_a_text_that_the_encoder_was_tuned_on_is_not_like_those_in_service() -> None:
+    tuned = np.array([True, False, True])
+    rows = text_rows(labelled(3), np.eye(3, dtype=np.float32), tuned)
+    assert rows.served.tolist() == [False, True, False]
+
+
 def test_a_clip_weighs_one_however_many_rows_it_has() -> None:
     features = sound([0, 0, 0, 2], [0, 0, 1, 0], [True, False, False, False])
     rows = sound_rows(labelled(3), features)

@@ -100,6 +100,11 @@ def rows(count: int = ROWS) -> dict[str, Any]:
     }
 
 
+def drawn(tuned: Tuned) -> int:
+    """Rows of an epoch."""
+    return min(OPTIONS.rows, len(tuned.tuned_on))
+
+
 def quiet(stage: str, done: int, total: int) -> None:
     pass
 
@@ -322,7 +327,7 @@ def test_the_same_rows_and_seed_give_the_same_bytes(tiny: Path, tmp_path: Path) 
     assert weights(tmp_path / "a") == weights(tmp_path / "b") != weights(tmp_path / "c")
     assert one.by_share[one.share] == max(one.by_share.values()) > one.by_share[0]
     assert tuple(one.by_share) == SHARES
-    assert (one.rows + one.held_out, 1 <= one.epoch <= 6) == (ROWS, True)
+    assert (len(one.tuned_on) + one.held_out, 1 <= one.epoch <= 6) == (ROWS, True)
     assert sorted(file.name for file in (tmp_path / "a" / "out").iterdir()) == sorted(FILES)
     assert [one.name for one in (tmp_path / "a").iterdir() if one.name.startswith(".")] == []
 
@@ -360,7 +365,7 @@ def test_it_ends_early_without_gain(tiny: Path, tmp_path: Path) -> None:
     tuned = run(tiny, tmp_path, options, report=lambda *progress: told.append(progress))
     assert tuned.epoch == 1
     stage, done, total = told[-1]
-    assert (stage, done, total) == ("fine-tuning", 3 * tuned.rows, 9 * tuned.rows)
+    assert (stage, done, total) == ("fine-tuning", 3 * drawn(tuned), 9 * drawn(tuned))
 
 
 def test_rows_without_both_labels_are_refused(tiny: Path, tmp_path: Path) -> None:
@@ -427,8 +432,8 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(
     told: list[tuple[str, int, int]] = []
     tuned = run(tiny, tmp_path, report=lambda *progress: told.append(progress))
     assert weights(tmp_path) == weights(unbroken)
-    first = epochs * tuned.rows + (steps + 1) * OPTIONS.batch
-    assert told[0] == ("fine-tuning", first, OPTIONS.epochs * tuned.rows)
+    first = epochs * drawn(tuned) + (steps + 1) * OPTIONS.batch
+    assert told[0] == ("fine-tuning", first, OPTIONS.epochs * drawn(tuned))
     assert [file.suffix for file in (tmp_path / "work").iterdir()] == [".pt"]
 
 
@@ -517,7 +522,7 @@ def test_the_first_head_is_not_begun_again(
     assert encoded == [32, 32]
     tuned = run(tiny, tmp_path, report=lambda stage, done, total: told.append(done))
     assert told[:2] == [32, 64]
-    assert encoded[2:4] == [32, tuned.rows - 96]
+    assert encoded[2:4] == [32, len(tuned.tuned_on) - 96]
     assert weights(tmp_path) == weights(whole)
     assert [file.suffix for file in (tmp_path / "work").iterdir()] == [".pt"]
 

@@ -350,3 +350,22 @@ def test_folds_keep_groups_whole_and_spread_the_positive_ones(
     positive = [by_group[group].copy().pop() for group in set(groups[hard == 1])]
     counts = np.bincount(positive, minlength=FOLDS) if positive else np.zeros(FOLDS)
     assert counts.max() - counts.min() <= 1
+
+
+# What calibrates ----------------------------------------------------------------------------
+
+
+def unserved(data: Rows, kept: int) -> Rows:
+    """Only the first items are like those in service."""
+    return replace(data, served=data.item < kept)
+
+
+def test_only_what_is_like_in_service_calibrates() -> None:
+    _, held_out = fit(unserved(rows(200), 60))
+    assert np.isnan(held_out["x"][60:]).all()
+    assert not np.isnan(held_out["x"][:60]).any()
+
+
+def test_all_calibrate_where_too_few_are_like_in_service() -> None:
+    _, held_out = fit(unserved(rows(200), 8))
+    assert not np.isnan(held_out["x"]).any()

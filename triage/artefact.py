@@ -110,11 +110,17 @@ def heads_to_bytes(
     return save({key: np.ascontiguousarray(tensors[key]) for key in sorted(tensors)})
 
 
-def seen_to_bytes(rows: Iterable[int]) -> bytes:
-    """Digests of rows (see `triage.labels.rows`) as the content of `seen.safetensors`."""
+def seen_to_bytes(rows: Iterable[int], tuned: Iterable[int] = ()) -> bytes:
+    """Digests of rows (see `triage.labels.rows`) as the content of `seen.safetensors`.
+
+    Args:
+        rows: That the heads were fitted on.
+        tuned: That the text encoder was tuned on.
+    """
     from safetensors.numpy import save
 
-    return save({"rows": np.array(sorted(rows), np.uint64)})
+    told = {"rows": rows, "tuned": tuned}
+    return save({name: np.array(sorted(each), np.uint64) for name, each in told.items()})
 
 
 def seen(folder: Path) -> frozenset[int]:
@@ -123,12 +129,26 @@ def seen(folder: Path) -> frozenset[int]:
     Raises:
         ArtefactRefused: The file isn't the one that the manifest vouches for.
     """
+    return _seen(folder, "rows")
+
+
+def tuned(folder: Path) -> frozenset[int]:
+    """Digests of the rows that a model's text encoder was tuned on.
+
+    Raises:
+        ArtefactRefused: The file isn't the one that the manifest vouches for.
+    """
+    return _seen(folder, "tuned")
+
+
+def _seen(folder: Path, name: str) -> frozenset[int]:
     from safetensors import SafetensorError
     from safetensors.numpy import load as load_tensors
 
     _verify(folder, SEEN, read_manifest(folder).files.get(SEEN, ""))
     try:
-        return frozenset(load_tensors((folder / SEEN).read_bytes())["rows"].tolist())
+        found = load_tensors((folder / SEEN).read_bytes())
+        return frozenset({"tuned": np.empty(0, np.uint64), **found}[name].tolist())
     except (SafetensorError, KeyError):
         raise ArtefactRefused(f"{SEEN} is not a safetensors file of rows.") from None
 

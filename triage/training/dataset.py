@@ -74,12 +74,16 @@ def trainable(labelled: Sequence[Labelled], kind: Kind, names: Sequence[str]) ->
     return enough
 
 
-def text_rows(texts: Sequence[Labelled], vectors: Floats) -> Rows:
+def text_rows(
+    texts: Sequence[Labelled], vectors: Floats, tuned: NDArray[np.bool_] | None = None
+) -> Rows:
     """One row for each text; labels are still to be put in by `split`.
 
     Args:
         texts: The rows.
         vectors: Of each, shape (texts, width); not a number where there are no words after all.
+        tuned: Which texts the encoder was tuned on, shape (texts,); none if not given. It has seen
+            their labels, so in service no text is as easy: they don't calibrate.
     """
     count = len(texts)
     rows = Rows(
@@ -91,7 +95,7 @@ def text_rows(texts: Sequence[Labelled], vectors: Floats) -> Rows:
         weights=np.ones(count, np.float32),
         stands=np.array([row.weight for row in texts], np.float32),
         item=np.arange(count),
-        served=np.ones(count, bool),
+        served=np.ones(count, bool) if tuned is None else ~tuned,
     )
     return rows.only(~np.isnan(vectors[:, 0]))
 

@@ -39,6 +39,7 @@ class Made:
         rows: What it was made from.
         taken: Ids of the rows that were fitted on.
         note: The text encoder.
+        tuned: Digests of the rows that it was tuned on.
         ears: The speech encoder.
         text, sound: The heads.
         addressed: What tells whom words are spoken to; None if nothing does.
@@ -51,6 +52,7 @@ class Made:
     rows: Gathered
     taken: frozenset[str]
     note: EncoderNote
+    tuned: frozenset[int]
     ears: Ears
     text: Part
     sound: Part
@@ -76,7 +78,7 @@ def describe(
     text, sound = made.text, made.sound
     before = seen(base.folder) if base and not made.anew else frozenset[int]()
     now = {made.rows.digests[id] for id in made.taken}
-    (draft / SEEN).write_bytes(seen_to_bytes(before | now))
+    (draft / SEEN).write_bytes(seen_to_bytes(before | now, made.tuned))
     told = made.addressed
     (draft / HEADS).write_bytes(
         heads_to_bytes(
@@ -186,7 +188,7 @@ def _training(plan: Plan, made: Made) -> dict[str, Any]:
         "heads": "anew" if made.anew else "from the base's",
         "fitted": [*made.text.fitted, *made.sound.fitted],
         "recalibrated": [*made.text.recalibrated, *made.sound.recalibrated],
-        "text_encoder_tuned": plan.finetune,
+        "text_encoder_tuned": bool(made.tuned),
         "text_regularisation": TEXT_REGULARISATION,
         "sound_regularisation": SOUND_REGULARISATION,
         "fusion_fitted": list(made.joined),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from triage import artefact
 from triage.artefact import ENCODER, TOKENIZER, Artefact
 from triage.errors import LabelsRefused
 from triage.labels.rows import Labelled, label_matrix
@@ -16,6 +17,7 @@ from triage.records import Report
 from triage.settings import Settings
 from triage.text import TextEncoder, spoken_words
 from triage.training.dataset import codes, named, trainable
+from triage.training.gather import Gathered
 from triage.training.plan import Plan
 from triage.weights import MINILM_L6, resolve, sha256
 
@@ -28,12 +30,15 @@ COMPARED = 256  # texts at most that tell it
 def text_encoder(
     plan: Plan,
     settings: Settings,
-    texts: Sequence[Labelled],
+    rows: Gathered,
     base: Artefact | None,
     draft: Path,
     report: Report,
-) -> EncoderNote:
-    """Puts the text encoder into the draft of a model, and says what it is.
+) -> tuple[EncoderNote, frozenset[int]]:
+    """Puts the text encoder into the draft of a model.
+
+    Returns:
+        What it is, and the digests of the rows that it was tuned on.
 
     Raises:
         LabelsRefused: The int8 encoder differs too much from the float one.
@@ -44,13 +49,15 @@ def text_encoder(
         (draft / "text").mkdir()
         for name in (ENCODER, TOKENIZER):
             shutil.copyfile(base.folder / name, draft / name)
-        return base.manifest.encoders["text"]
+        return base.manifest.encoders["text"], artefact.tuned(base.folder)
     from triage.training.export import export_text_encoder
 
     source, name = resolve(MINILM_L6, settings.text_encoder), MINILM_L6.name
+    tuned = frozenset[int]()
     if plan.finetune:
-        source, name = _tuned(plan, settings, source, texts, draft.parent, report)
-    written = [row.text for row in texts if row.text is not None]
+        source, name, on = _tuned(plan, settings, source, rows.texts, draft.parent, report)
+        tuned = frozenset(rows.digests[row.id] for row in on)
+    written = [row.text for row in rows.texts if row.text is not None]
     spoken = [spoken_words(text) for text in written[:: -(-len(written) // COMPARED) or 1]]
     parity = export_text_encoder(source, draft / "text", spoken)
     if parity.mean < LEAST_PARITY:
@@ -58,12 +65,13 @@ def text_encoder(
             f"The int8 encoder's vectors have a mean cosine of {parity.mean:.3f} with the "
             f"float one's, {LEAST_PARITY} is the least. Tune it less."
         )
-    return EncoderNote(
+    note = EncoderNote(
         name=f"{name}, int8",
         width=TextEncoder(draft / "text").width,
         licence=MINILM_L6.licence,
         files={file: sha256(draft / file) for file in (ENCODER, TOKENIZER)},
     )
+    return note, tuned
 
 
 def _tuned(
@@ -73,8 +81,8 @@ def _tuned(
     texts: Sequence[Labelled],
     folder: Path,
     report: Report,
-) -> tuple[Path, str]:
-    """The folder of the encoder that fine-tuning gave, and what to call it."""
+) -> tuple[Path, str, list[Labelled]]:
+    """The folder of the encoder that fine-tuning gave, its name, and what it was tuned on."""
     from triage.training.finetune import Options, finetune
 
     rows = [row for row in texts if row.split == "train" and row.text is not None]
@@ -91,5 +99,7 @@ def _tuned(
         plan.cache / "tuning",
         report,
     )
-    name = MINILM_L6.name
-    return folder / "tuned", name if tuned.pretrained else f"{name}, {tuned.share:.0%} tuned"
+    if tuned.pretrained:
+        return folder / "tuned", MINILM_L6.name, []
+    name = f"{MINILM_L6.name}, {tuned.share:.0%} tuned"
+    return folder / "tuned", name, [rows[n] for n in tuned.tuned_on]

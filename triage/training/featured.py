@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from triage.audio import Limits
 from triage.encoder import SpeechEncoder
 from triage.records import Report
@@ -42,6 +44,7 @@ def featured(
     ears: Ears,
     cache: FeatureCache,
     report: Report,
+    tuned: frozenset[int] = frozenset(),
 ) -> Featured:
     """Computes what the cache doesn't hold.
 
@@ -52,12 +55,14 @@ def featured(
         ears: What hears.
         cache: Where features are kept.
         report: Told of the progress.
+        tuned: Digests of the rows that the encoder of words was tuned on.
     """
     vectors = text_features(rows.texts, encoder, digest, cache, report)
     add_heard(vectors, rows.texts, ears, encoder, digest, cache, report)
     heard = sound_features(rows.clips, ears, cache, report)
+    known = np.array([rows.digests[row.id] in tuned for row in rows.texts], bool)
     return Featured(
-        text_rows(rows.texts, vectors), sound_rows(rows.clips, heard), len(heard.failed)
+        text_rows(rows.texts, vectors, known), sound_rows(rows.clips, heard), len(heard.failed)
     )
 
 

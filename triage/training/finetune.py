@@ -57,7 +57,7 @@ class Options:
 
     Attributes:
         epochs: How often rows are drawn, at most.
-        rows: Drawn in an epoch, whatever there is; see `Draw`.
+        rows: Drawn in an epoch, or as many as there are if that is fewer; see `Draw`.
         batch: Rows of a step.
         learning_rate: The encoder's highest; it rises in a line and falls in a line to 0.
         frozen_layers: Layers that stay as they are, from the lowest; so do the embeddings.
@@ -94,13 +94,14 @@ class Tuned:
         share: Of the tuned weights in the average; 0 if it is the pretrained encoder.
         by_share: Mean over names of the AUPRC on the held-out groups, by share.
         epoch: The best epoch, counted from 1; what was averaged.
-        rows, held_out: How many were tuned on, and how many it was chosen by.
+        tuned_on: The rows that it was, rising.
+        held_out: How many it was chosen by.
     """
 
     share: float
     by_share: Mapping[float, float]
     epoch: int
-    rows: int
+    tuned_on: Integers = field(repr=False)
     held_out: int
 
     @property
@@ -170,7 +171,7 @@ def finetune(
         share = max(by_share, key=by_share.__getitem__)  # of equals the one nearest the start
         tuner.set_weights(averaged(state["start"], state["best_weights"], share))
         _write(tuner if share else None, source, out)
-    return Tuned(share, by_share, state["best_epoch"], len(fitted), len(measured))
+    return Tuned(share, by_share, state["best_epoch"], fitted, len(measured))
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,14 +184,10 @@ class _Judge:
 
     def __call__(self, tuner: Tuner) -> float:
         scores = tuner.logits(self.tokens)[:, self.names]
-        known = ~np.isnan(self.labels)
+        columns = zip(self.labels.T, scores.T, strict=True)
+        known = [(label, score, ~np.isnan(label)) for label, score in columns]
         return float(
-            np.mean(
-                [
-                    average_precision(label[there] >= YES, score[there])
-                    for label, score, there in zip(self.labels.T, scores.T, known.T, strict=True)
-                ]
-            )
+            np.mean([average_precision(label[at] >= YES, score[at]) for label, score, at in known])
         )
 
 
@@ -207,13 +204,14 @@ def _tune(
     state = checkpoint.load() or _started(tuner, rows, draw, options, checkpoint, report)
     tuner.set_state(state["tuner"])
     lengths = np.array([len(ids) for ids in rows.tokens])
-    steps = -(-options.rows // options.batch)
+    count = min(options.rows, len(lengths))
+    steps = -(-count // options.batch)
     with checkpoint.saved_on_interrupt(lambda: state | {"tuner": tuner.state()}):
         for epoch in range(state["epoch"], options.epochs):
             if epoch - state["best_epoch"] >= options.patience:
                 break
             chance = np.random.default_rng((options.seed, epoch))
-            drawn = draw(options.rows, chance)
+            drawn = draw(count, chance)
             order = batches(lengths[drawn], options.batch, chance)
             for step in range(state["step"], steps):
                 some = drawn[order[step]]
@@ -223,8 +221,8 @@ def _tune(
                 with uninterrupted():
                     tuner.step(tokens, rows.yes[some], rows.no[some], at * options.learning_rate)
                     state["step"] = step + 1
-                done = epoch * options.rows + min((step + 1) * options.batch, options.rows)
-                report("fine-tuning", done, options.epochs * options.rows)
+                done = epoch * count + min((step + 1) * options.batch, count)
+                report("fine-tuning", done, options.epochs * count)
                 if (step + 1) % options.checkpoint_every == 0 and step + 1 < steps:
                     checkpoint.save(state | {"tuner": tuner.state()})
             score = judge(tuner)
@@ -244,7 +242,9 @@ def _started(
     report: Report,
 ) -> dict[str, Any]:
     """The state before the first step: the pretrained encoder with a head fitted on it."""
-    drawn = np.unique(draw(options.rows, np.random.default_rng(options.seed)))
+    drawn = np.arange(len(rows.tokens))
+    if len(drawn) > options.rows:
+        drawn = np.unique(draw(options.rows, np.random.default_rng(options.seed)))
     blocks = []
     for start in range(0, len(drawn), BLOCK):
         some = [rows.tokens[n] for n in drawn[start : start + BLOCK]]

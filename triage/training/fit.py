@@ -131,7 +131,7 @@ def fit_head(
         start = prior.head.only((name,)) if prior and name in prior.head.names else None
         strength = prior.regularisation if prior and start else regularisation
         one, logits = _cross_fitted(part, labels, name, scaling, strength, start)
-        items, highest, truth, stands = _by_item(part, logits, labels)
+        items, highest, truth, stands = _by_item(_calibrating(part, labels), logits, labels)
         kept = start.calibrators[0] if start and is_thin(truth) else None
         calibrator = kept or calibrator_of(highest, truth, stands, enriched=prior is not None)
         heads.append(replace(one, calibrators=(calibrator,)))
@@ -272,6 +272,14 @@ def _by_item(
     highest = np.full(int(rows.item.max()) + 1, -np.inf, np.float32)
     np.maximum.at(highest, rows.item[served], logits[served])
     return items, highest[items], labels[served][first], rows.stands[served][first].astype(float)
+
+
+def _calibrating(rows: Rows, labels: Doubles) -> Rows:
+    """The rows, all of them served if those that are have too few of a label to calibrate by."""
+    items = [np.unique(rows.item[rows.served & hard]) for hard in (labels >= YES, labels < YES)]
+    if min(map(len, items)) >= LEAST_POSITIVES:
+        return rows
+    return replace(rows, served=np.ones(len(rows.item), bool))
 
 
 def _check(name: str, labels: Doubles, item: Integers) -> None:

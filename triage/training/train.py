@@ -85,10 +85,10 @@ def train(plan: Plan, settings: Settings, report: Report) -> Trained:
     )
     anew, new = _new_rows(rows, plan, base)
     with _draft(plan.out) as draft, opened(plan.cache) as cache:
-        note = text_encoder(plan, settings, rows.texts, base, draft, report)
+        note, tuned = text_encoder(plan, settings, rows, base, draft, report)
         encoder = TextEncoder(draft / "text", settings.cores)
         hearing = ears(settings, plan.seed)
-        found = featured(rows, encoder, note.files[ENCODER], hearing, cache, report)
+        found = featured(rows, encoder, note.files[ENCODER], hearing, cache, report, tuned)
 
         text = part(
             found.words,
@@ -123,7 +123,18 @@ def train(plan: Plan, settings: Settings, report: Report) -> Trained:
             raise LabelsRefused(f"{text.refused} {sound.refused}".strip())
         strengths, joined = _joined(rows, found, text, sound, documented)
         made = Made(
-            rows, new, note, hearing, text, sound, told, strengths, joined, found.failed, anew
+            rows=rows,
+            taken=new,
+            note=note,
+            tuned=tuned,
+            ears=hearing,
+            text=text,
+            sound=sound,
+            addressed=told,
+            strengths=strengths,
+            joined=joined,
+            undecodable=found.failed,
+            anew=anew,
         )
         critical = load_policy(settings.policy).critical
         manifest = describe(plan, made, base, critical, draft)
