@@ -53,7 +53,7 @@ def test_few_commands_are_taken_for_an_accident(found: Addressed) -> None:
 
 def test_much_of_the_talk_is(found: Addressed) -> None:
     assert found.withheld is not None
-    assert 0.2 < found.withheld < 0.7  # two deviations apart; .37 for a cut at 1 %
+    assert 0.3 < found.withheld < 0.7  # two deviations apart; .52 for a cut at 2.5 %
 
 
 def test_it_is_measured_on_rows_that_it_was_not_fitted_on(found: Addressed) -> None:

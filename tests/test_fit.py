@@ -270,10 +270,17 @@ def test_a_base_moves_as_far_as_it_is_let() -> None:
 def test_few_labels_keep_the_calibration_of_the_base_and_many_do_not() -> None:
     prior, scaling = based()
     for items, kept in ((2 * RECALIBRATE_FROM - 4, True), (2 * RECALIBRATE_FROM + 4, False)):
-        data = rows(items=items, seed=1)
+        stands = np.resize(np.float32([1, 2]), items)
+        data = replace(rows(items=items, seed=1), stands=stands)
         found = fit_head(data, ("x",), scaling, C, lambda *_: None, prior)
         assert (found.head.calibrators[0] is prior.head.calibrators[0]) is kept
         assert found.recalibrated == (() if kept else ("x",))
+
+
+def test_rows_that_dont_say_what_they_stand_for_keep_the_calibration_of_the_base() -> None:
+    prior, scaling = based()
+    found = fit_head(rows(items=300, seed=1), ("x",), scaling, C, lambda *_: None, prior)
+    assert found.recalibrated == ()
 
 
 def test_rows_brought_to_a_base_are_calibrated_as_if_cases_were_rare() -> None:

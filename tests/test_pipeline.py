@@ -121,7 +121,7 @@ def test_sound_and_words_are_scored_by_all_names_of_the_model(
     assert plain.seconds == pytest.approx(3.16, abs=0.01)
     assert plain.failures == {}
     assert plain.flags == dict.fromkeys(
-        [*SIGNAL_FLAGS, "speech_absent", "transcript_unreliable"], False
+        [*SIGNAL_FLAGS, "speech_absent", "transcript_unreliable", "likely_accidental"], False
     )
     assert plain.transcript is not None
     assert plain.transcript.source == "transcriber"
@@ -138,7 +138,7 @@ def test_words_alone_say_nothing_of_sound(triage: Triage, monkeypatch: pytest.Mo
         (),
         (),
     )
-    assert (scores.flags, scores.failures) == ({}, {})
+    assert (scores.flags, scores.failures) == ({"likely_accidental": False}, {})
     assert set(scores.applied.values()) == {("text",)}
     assert [one.span for one in read(scores)] == [None] * len(triage.artefact.manifest.categories)
     assert heard(scores) == []

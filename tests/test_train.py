@@ -438,11 +438,24 @@ def test_with_all_rows_of_the_base_the_heads_are_fitted_anew(
 
 
 def test_a_licence_that_is_left_out_is_not_in_the_heads_of_the_base_either(
+    plan: Plan, listener: type[Listener], tmp_path: Path
+) -> None:
+    assert plan.base is not None
+    frozen = shutil.copytree(plan.base, tmp_path / "frozen")
+    manifest = read_manifest(frozen)
+    told = {**manifest.training, "text_encoder_tuned": False}
+    changed = manifest.model_copy(update={"training": told})
+    (frozen / MANIFEST).write_text(changed.model_dump_json())
+    found = run(replace(plan, base=frozen, anew=False, exclude_licences=("NC",)))
+    assert found.training["heads"] == "anew"
+    assert found.categories == ("colour",)
+
+
+def test_an_encoder_that_was_tuned_on_what_is_left_out_is_refused(
     plan: Plan, listener: type[Listener]
 ) -> None:
-    told = run(replace(plan, anew=False, exclude_licences=("NC",)))
-    assert told.training["heads"] == "anew"
-    assert told.categories == ("colour",)
+    with pytest.raises(LabelsRefused, match=r"tuned on rows that \['NC'\] leave out"):
+        run(replace(plan, anew=False, exclude_licences=("NC",)))
 
 
 def test_labels_too_few_for_anything_leave_nothing_to_train(

@@ -21,7 +21,7 @@ from triage.training.fit import Rows
 from triage.training.heads import Base, Figures, part
 from triage.training.plan import TEXT_REGULARISATION, TEXT_UPDATE
 
-WRONGLY = 0.01  # of what is spoken to the device may be taken for an accident
+WRONGLY = 0.025  # of what is spoken to the device may be taken for an accident
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,18 @@ RECALIBRATE_FROM = 50  # of the rarer label; with fewer, a base's calibration is
 ASSUMED_PREVALENCE = 0.02
 
 
-def is_thin(labels: Doubles) -> bool:
-    """Whether these are too few to better a base's calibration."""
-    return bool(min((labels >= YES).sum(), (labels < YES).sum()) < RECALIBRATE_FROM)
+def is_thin(labels: Doubles, stands: Doubles) -> bool:
+    """Whether these say too little to better a base's calibration.
+
+    They do if they are few, or if they don't say what they stand for: a base has seen more of the
+    name than they hold, and knows better how common it is than any assumption.
+
+    Args:
+        labels: Of each item, 0..1, shape (n,).
+        stands: Recordings that each item stands for, shape (n,).
+    """
+    rarer = min((labels >= YES).sum(), (labels < YES).sum())
+    return bool(rarer < RECALIBRATE_FROM or (stands == 1).all())
 
 
 def calibrator_of(

@@ -132,7 +132,7 @@ def fit_head(
         strength = prior.regularisation if prior and start else regularisation
         one, logits = _cross_fitted(part, labels, name, scaling, strength, start)
         items, highest, truth, stands = _by_item(_calibrating(part, labels), logits, labels)
-        kept = start.calibrators[0] if start and is_thin(truth) else None
+        kept = start.calibrators[0] if start and is_thin(truth, stands) else None
         calibrator = kept or calibrator_of(highest, truth, stands, enriched=prior is not None)
         heads.append(replace(one, calibrators=(calibrator,)))
         if kept is None:
