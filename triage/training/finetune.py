@@ -101,7 +101,7 @@ class Tuned:
     share: float
     by_share: Mapping[float, float]
     epoch: int
-    tuned_on: Integers = field(repr=False)
+    tuned_on: Integers = field(repr=False, compare=False)
     held_out: int
 
     @property
