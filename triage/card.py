@@ -27,7 +27,7 @@ def model_card(manifest: Manifest) -> str:
             f"Made {manifest.created} by Triage {manifest.code}, format {manifest.format}, digest "
             f"`{manifest.digest[:16]}`. {_parent(manifest)}",
             "",
-            "## Encoders, frozen",
+            "## Encoders",
             *_table(
                 ("", "name", "width", "licence"),
                 [(k, e.name, e.width, e.licence) for k, e in manifest.encoders.items()],

@@ -110,7 +110,7 @@ def _files(manifest: Manifest, states: dict[str, str]) -> Table:
 
 
 def _encoders(manifest: Manifest) -> Table:
-    table = plain_table("Encoders, frozen", "for", "name", ">width", "licence")
+    table = plain_table("Encoders", "for", "name", ">width", "licence")
     for kind, note in manifest.encoders.items():
         table.add_row(kind, note.name, str(note.width), note.licence)
     return table

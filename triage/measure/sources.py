@@ -18,12 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triage import metrics
+from triage.classifier import Head
 from triage.errors import LabelsRefused
 from triage.labels.rows import Kind, Labelled
 from triage.measure.evaluate import ANY
 from triage.metrics import Metric
 from triage.records import Doubles, Report
-from triage.training.dataset import named, split, trainable
+from triage.training.dataset import Measured, named, split, trainable
 from triage.training.fit import Rows, fit_head, scaling_of
 
 LEAST = 20  # positives of a source that its recall is worth measuring on
@@ -133,33 +134,39 @@ def _measured(task: Task, left_out: tuple[str, ...], repeats: int) -> Iterator[U
         np.array([row.split == "val" for row in labelled])[task.rows.item] & task.rows.served
     )
     source = np.array([labelled[item].source for item in np.unique(held.item)])
-    limits = np.array([task.thresholds.get(name, np.inf) for name in names])
+    ordinary = ~np.isin(source, left_out)
     for one in left_out:
-        own = source == one
-        if own.any():
-            ordinary = ~np.isin(source, left_out)
+        if (source == one).any():
             yield _source(
-                task.kind, one, left_out, names, measured.labels, scores, measured.groups,
-                own, ordinary, limits, repeats,
-            )  # fmt: skip
+                task, one, left_out, head, measured, scores, source == one, ordinary, repeats
+            )
 
 
 def _source(
-    kind: Kind,
+    task: Task,
     source: str,
     left_out: tuple[str, ...],
-    names: Sequence[str],
-    labels: Doubles,
+    head: Head,
+    measured: Measured,
     scores: Doubles,
-    groups: NDArray[np.int64],
     own: NDArray[np.bool_],
     ordinary: NDArray[np.bool_],
-    limits: Doubles,
     repeats: int,
 ) -> Unseen:
+    """One source's figures, among all that was held out.
+
+    Args:
+        task: What was fitted.
+        source, left_out: Its name, and all sources that the head doesn't know.
+        head: Whose scores they are.
+        measured, scores: Everything held out, and what the head says of it.
+        own, ordinary: Which of that is the source's, and which is of sources that it knows.
+        repeats: Bootstrap resamples behind each interval.
+    """
     found: list[Metric] = []
     within: list[Metric] = []
-    for column, name in enumerate(names):
+    labels, groups = measured.labels, measured.groups
+    for column, name in enumerate(head.names):
         positives = int((labels[own, column] == 1).sum())
         if positives < LEAST:
             continue
@@ -170,12 +177,13 @@ def _source(
     highest = np.where(np.isnan(labels[own]), -1, labels[own]).max(axis=1)
     known: NDArray[np.bool_] = highest >= 0
     case: NDArray[np.bool_] = highest == 1
-    if kind == "labels" and min((known & ~case).sum(), case.sum()) >= LEAST:
+    if task.kind == "labels" and min((known & ~case).sum(), case.sum()) >= LEAST:
         top = scores[own].max(axis=1)
         within += _figures(ANY, highest[known], top[known], groups[own][known], repeats)
+    limits = np.array([task.thresholds.get(name, np.inf) for name in head.names])
     flagged: NDArray[np.bool_] = np.any(scores[own] >= limits, axis=1)
     return Unseen(
-        kind,
+        task.kind,
         source,
         left_out,
         int(own.sum()),
