@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from triage.artefact import HEADS, load, seen
+from triage.artefact import HEADS, load, seen, tuned
 from triage.encoder import SAMPLES_PER_FRAME, Encoded
 from triage.errors import ArtefactRefused, LabelsRefused, TriageError
 from triage.manifest import MANIFEST, Manifest, Parent, read_manifest
@@ -449,6 +449,29 @@ def test_a_licence_that_is_left_out_is_not_in_the_heads_of_the_base_either(
     found = run(replace(plan, base=frozen, anew=False, exclude_licences=("NC",)))
     assert found.training["heads"] == "anew"
     assert found.categories == ("colour",)
+
+
+def test_what_the_encoder_of_the_base_was_tuned_on_is_not_forgotten(
+    plan: Plan, listener: type[Listener]
+) -> None:
+    assert plan.base is not None
+    assert run(plan).training["text_encoder_tuned"] is True
+    assert tuned(plan.out) == tuned(plan.base)
+    assert len(tuned(plan.out)) > 100_000
+
+
+def test_rows_that_the_encoder_was_tuned_on_dont_calibrate(
+    plan: Plan, listener: type[Listener], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = run(plan)
+    rows = seen(plan.out)
+    some = frozenset(sorted(rows)[: len(rows) // 2])
+    monkeypatch.setattr("triage.training.encoders.artefact.tuned", lambda folder: some)
+    after = run(replace(plan, out=plan.out.with_name("half")))
+    assert after.files[HEADS] != before.files[HEADS]
+    assert np.array_equal(
+        load(plan.out).text.weights, load(plan.out.with_name("half")).text.weights
+    )  # they are fitted on, and don't calibrate
 
 
 def test_an_encoder_that_was_tuned_on_what_is_left_out_is_refused(
