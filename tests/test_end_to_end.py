@@ -205,6 +205,10 @@ def test_somebody_is_sent_to_who_says_that_they_are_in_danger(
     assert 0 <= best.span.start < best.span.end <= outcome.scores.seconds
 
 
+def test_somebody_is_sent_to_a_call_for_an_ambulance(passed: Passed) -> None:
+    assert passed.of("collapse").decision.tier in {"E2", "E3", "E4"}
+
+
 def test_an_idiom_is_no_threat(passed: Passed) -> None:
     assert passed.of("lights").decision.tier == "E0"  # they are to be killed
 
@@ -234,16 +238,14 @@ def words(passed: Passed) -> set[str]:
 def test_nobody_is_told_who_or_what(passed: Passed) -> None:
     secrets = words(passed)
     assert {"minutes", "husband", "ambulance", "platypus"} <= secrets
-    reasons = " ".join(
-        rule.reason for rule in load_policy(Settings().policy).rules
-    )  # are told, by design
-    secrets -= set(re.findall(r"\w+", reasons.lower()))
     scored = [one.scores for one in passed.answers if isinstance(one, Outcome)]
     inside = [(one.transcript, one.transcript and one.transcript.words) for one in scored]
     records = repr([passed.answers, passed.recordings, inside])
     for text in (passed.audit.read_text(), passed.log, records):
         assert WHO not in text
         assert not re.search(r"\.(wav|flac|ogg|mp3|m4a|webm)", text)
+        for rule in load_policy(Settings().policy).rules:
+            text = text.replace(rule.reason, "")  # which is the policy's own, and told
         assert secrets & set(re.findall(r"\w+", text.lower())) == set()
 
 
