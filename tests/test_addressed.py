@@ -61,6 +61,10 @@ def test_it_is_measured_on_rows_that_it_was_not_fitted_on(found: Addressed) -> N
     assert (figure["name"], figure["positives"]) == (ADDRESSED, EACH // 2)
 
 
+def test_how_many_it_was_fitted_on_is_told_for_who_starts_from_it(found: Addressed) -> None:
+    assert found.positives == {ADDRESSED: EACH // 2}
+
+
 def test_it_is_no_category() -> None:
     assert ADDRESSED not in CATEGORIES
     assert named(rows(), "labels") == ()

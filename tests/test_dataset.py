@@ -107,10 +107,11 @@ def test_a_text_is_one_row() -> None:
     assert rows.served.all()
 
 
-def test_a_text_that_the_encoder_was_tuned_on_is_not_like_those_in_service() -> None:
+def test_a_text_that_the_encoder_was_tuned_on_is_served_and_not_fresh() -> None:
     tuned = np.array([True, False, True])
     rows = text_rows(labelled(3), np.eye(3, dtype=np.float32), tuned)
-    assert rows.served.tolist() == [False, True, False]
+    assert rows.fresh.tolist() == [False, True, False]
+    assert rows.served.all()
 
 
 def test_a_clip_weighs_one_however_many_rows_it_has() -> None:
@@ -168,7 +169,12 @@ def test_an_item_scores_as_its_highest_row() -> None:
     head = Head(("x", "y"), np.eye(2, dtype=np.float32), np.zeros(2, np.float32), (line, line))
     vectors = np.array([[1, -1], [-2, 3], [-4, 0]], np.float32)
     measured = Measured(
-        vectors[::-1], np.array([2, 1, 0]), np.array([0, 0, 1]), np.zeros((2, 2)), np.array([0, 1])
+        vectors[::-1],
+        np.array([2, 1, 0]),
+        np.array([0, 0, 1]),
+        np.array([3, 5]),
+        np.zeros((2, 2)),
+        np.array([0, 1]),
     )
     expected = 1 / (1 + np.exp(-np.array([[1.0, 3.0], [-4.0, 0.0]])))
     assert measured.scores(head) == pytest.approx(expected)

@@ -51,6 +51,7 @@ def rows(items: int = 60, each: int = 1, names: int = 1, seed: int = 0) -> Rows:
         stands=np.ones(len(item), np.float32),
         item=item,
         served=np.ones(len(item), bool),
+        fresh=np.ones(len(item), bool),
     )
 
 
@@ -362,17 +363,17 @@ def test_folds_keep_groups_whole_and_spread_the_positive_ones(
 # What calibrates ----------------------------------------------------------------------------
 
 
-def unserved(data: Rows, kept: int) -> Rows:
-    """Only the first items are like those in service."""
-    return replace(data, served=data.item < kept)
+def stale(data: Rows, kept: int) -> Rows:
+    """Only the first items' labels are new to the encoder."""
+    return replace(data, fresh=data.item < kept)
 
 
-def test_only_what_is_like_in_service_calibrates() -> None:
-    _, held_out = fit(unserved(rows(200), 60))
+def test_only_what_the_encoder_has_not_seen_calibrates() -> None:
+    _, held_out = fit(stale(rows(200), 60))
     assert np.isnan(held_out["x"][60:]).all()
     assert not np.isnan(held_out["x"][:60]).any()
 
 
-def test_all_calibrate_where_too_few_are_like_in_service() -> None:
-    _, held_out = fit(unserved(rows(200), 8))
+def test_all_calibrate_where_the_encoder_has_seen_nearly_all() -> None:
+    _, held_out = fit(stale(rows(200), 8))
     assert not np.isnan(held_out["x"]).any()

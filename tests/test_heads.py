@@ -113,6 +113,17 @@ def test_probabilities_are_out_of_fold_where_it_was_fitted_on() -> None:
     assert told[0] != pytest.approx(by_head[0])
 
 
+def test_a_text_that_the_encoder_was_tuned_on_has_a_probability_like_any_other() -> None:
+    labelled = rows(count=200)
+    data = features(labelled)
+    seen = replace(data, fresh=data.item >= 60)
+    found = part(seen, labelled, "labels", C, lambda *_: None, None, np.ones(200, bool))
+    told = found.probabilities(seen, np.array([3, 4]))[:, 0]
+    by_head = found.head.calibrated(found.head.logits(data.vectors[[3, 4]]))[:, 0]
+    assert told == pytest.approx(by_head)
+    assert (told > 0).all()
+
+
 def test_an_item_without_rows_has_no_probability() -> None:
     labelled = rows()
     data = features(labelled)

@@ -19,7 +19,7 @@ from triage import metrics
 from triage.errors import InputError, LabelsRefused
 from triage.labels.rows import Labelled, label_matrix
 from triage.metrics import Metric
-from triage.records import Floats, Recording, Report, Scores
+from triage.records import Doubles, Floats, Recording, Report, Scores
 
 ANY = "any category"
 STAGE_FAILED = "stage-failed"
@@ -149,14 +149,22 @@ def _score(scorer: Scorer, row: Labelled) -> Scored | str:
     )
 
 
+def any_label(labels: Doubles | Floats) -> Doubles:
+    """The label of `ANY`: each row's highest known one, shape (n,); NaN where none is known.
+
+    Args:
+        labels: Shape (n, names): 0..1, or NaN for unknown.
+    """
+    highest = np.where(np.isnan(labels), -np.inf, labels).max(axis=1, initial=-np.inf)
+    return np.where(np.isinf(highest), np.nan, highest).astype(np.float64)
+
+
 def _categories(scored: Sequence[Scored], repeats: int, report: Report) -> tuple[Metric, ...]:
     names = tuple(scored[0].categories)
     labels = label_matrix([one.row for one in scored], "labels", names)
     scores = np.array([[one.categories[name] for name in names] for one in scored], np.float32)
-    known = ~np.isnan(labels)
-    highest = np.where(known, labels, -np.inf).max(axis=1)
     return _measured(
-        np.column_stack([labels, np.where(np.isinf(highest), np.nan, highest)]),
+        np.column_stack([labels, any_label(labels)]),
         np.column_stack([scores, scores.max(axis=1)]),
         [*names, ANY],
         [one.row.group for one in scored],

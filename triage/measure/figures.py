@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from triage import metrics
 from triage.measure.comparison import Compared, Curve, Sliced
-from triage.measure.evaluate import ANY
+from triage.measure.evaluate import ANY, any_label
 from triage.measure.paired import Difference, paired
 from triage.measure.table import Slice, Table
 from triage.metrics import Measure, ppv_at_prevalence
@@ -109,11 +109,9 @@ def sliced(
 
 def _with_any(table: Table) -> Table:
     """With a column more: any known label being 1, against the highest score."""
-    known = ~np.isnan(table.labels)
-    highest = np.where(known, table.labels, -np.inf).max(axis=1, initial=-np.inf)
     return Table(
         (*table.names, ANY),
-        np.column_stack([table.labels, np.where(np.isinf(highest), np.nan, highest)]),
+        np.column_stack([table.labels, any_label(table.labels)]),
         np.column_stack([table.champion, table.champion.max(axis=1, initial=0)]),
         np.column_stack([table.challenger, table.challenger.max(axis=1, initial=0)]),
         table.groups,

@@ -21,7 +21,7 @@ from triage import metrics
 from triage.classifier import Head
 from triage.errors import LabelsRefused
 from triage.labels.rows import Kind, Labelled
-from triage.measure.evaluate import ANY
+from triage.measure.evaluate import ANY, any_label
 from triage.metrics import Metric
 from triage.records import Doubles, Report
 from triage.training.dataset import Measured, named, split, trainable
@@ -130,10 +130,7 @@ def _measured(task: Task, left_out: tuple[str, ...], repeats: int) -> Iterator[U
     scaling = scaling_of(task.rows.vectors, training.at)
     head = fit_head(training, names, scaling, task.regularisation, lambda *_: None).head
     scores = measured.scores(head)
-    held = task.rows.only(
-        np.array([row.split == "val" for row in labelled])[task.rows.item] & task.rows.served
-    )
-    source = np.array([labelled[item].source for item in np.unique(held.item)])
+    source = np.array([labelled[item].source for item in measured.items])
     ordinary = ~np.isin(source, left_out)
     for one in left_out:
         if (source == one).any():
@@ -174,12 +171,12 @@ def _source(
         found += _figures(name, labels[at, column], scores[at, column], groups[at], repeats)
         if (labels[own, column] == 0).sum() >= LEAST:
             within += _figures(name, labels[own, column], scores[own, column], groups[own], repeats)
-    highest = np.where(np.isnan(labels[own]), -1, labels[own]).max(axis=1)
-    known: NDArray[np.bool_] = highest >= 0
-    case: NDArray[np.bool_] = highest == 1
-    if task.kind == "labels" and min((known & ~case).sum(), case.sum()) >= LEAST:
-        top = scores[own].max(axis=1)
-        within += _figures(ANY, highest[known], top[known], groups[own][known], repeats)
+    any_ = any_label(labels[own])
+    case: NDArray[np.bool_] = any_ == 1
+    other: NDArray[np.bool_] = any_ == 0
+    if task.kind == "labels" and min(other.sum(), case.sum()) >= LEAST:
+        known, top = case | other, scores[own].max(axis=1)
+        within += _figures(ANY, any_[known], top[known], groups[own][known], repeats)
     limits = np.array([task.thresholds.get(name, np.inf) for name in head.names])
     flagged: NDArray[np.bool_] = np.any(scores[own] >= limits, axis=1)
     return Unseen(
@@ -190,7 +187,7 @@ def _source(
         tuple(found),
         tuple(within),
         float(flagged[case].mean()) if case.any() else None,
-        float(flagged[known & ~case].mean()) if (known & ~case).any() else None,
+        float(flagged[other].mean()) if other.any() else None,
     )
 
 

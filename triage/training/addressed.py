@@ -6,7 +6,7 @@ themselves, on the phone or in the room.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,6 +30,7 @@ class Addressed:
 
     Attributes:
         head: Of one name, `ADDRESSED`.
+        positives: Items spoken to the device that it was fitted on, its base's included.
         below: Probability under which words are likely to have been recorded by accident.
         figures: How good it is on the rows of split "val".
         withheld: Share of those that were not spoken to the device and fall under it; None
@@ -38,6 +39,7 @@ class Addressed:
     """
 
     head: Head
+    positives: Mapping[str, int]
     below: float
     figures: list[Figures] = field(repr=False)
     withheld: float | None
@@ -81,6 +83,7 @@ def addressed(
     truth, under = found.measured.labels[:, 0], found.scores[:, 0] < below
     return Addressed(
         found.head,
+        found.positives,
         below,
         found.figures,
         *(float(under[truth == one].mean()) if (truth == one).any() else None for one in (0, 1)),

@@ -29,6 +29,7 @@ class Measured:
         vectors: Shape (vectors, width).
         at: Which vector each row has, shape (rows,).
         item: Of each row, counted from 0, shape (rows,).
+        items: Which of the labelled items each is, rising, shape (items,).
         labels: Shape (items, names): 0, 1, or NaN for unknown.
         groups: Shape (items,).
     """
@@ -36,6 +37,7 @@ class Measured:
     vectors: Floats = field(repr=False)
     at: Integers = field(repr=False)
     item: Integers = field(repr=False)
+    items: Integers = field(repr=False)
     labels: Doubles = field(repr=False)
     groups: Integers = field(repr=False)
 
@@ -82,8 +84,7 @@ def text_rows(
     Args:
         texts: The rows.
         vectors: Of each, shape (texts, width); not a number where there are no words after all.
-        tuned: Which texts the encoder was tuned on, shape (texts,); none if not given. It has seen
-            their labels, so in service no text is as easy: they don't calibrate.
+        tuned: Which texts the encoder was tuned on, shape (texts,); none if not given.
     """
     count = len(texts)
     rows = Rows(
@@ -95,7 +96,8 @@ def text_rows(
         weights=np.ones(count, np.float32),
         stands=np.array([row.weight for row in texts], np.float32),
         item=np.arange(count),
-        served=np.ones(count, bool) if tuned is None else ~tuned,
+        served=np.ones(count, bool),
+        fresh=np.ones(count, bool) if tuned is None else ~tuned,
     )
     return rows.only(~np.isnan(vectors[:, 0]))
 
@@ -113,6 +115,7 @@ def sound_rows(clips: Sequence[Labelled], sound: SoundFeatures) -> Rows:
         stands=np.array([row.weight for row in clips], np.float32)[sound.clip],
         item=sound.clip,
         served=(sound.variant == 0) & ~sound.whole,
+        fresh=np.ones(len(sound.clip), bool),
     )
 
 
@@ -143,7 +146,7 @@ def split(
     hard = np.where(np.isnan(truth), np.nan, truth >= YES)
     return (
         replace(fitted, labels=labels),
-        Measured(rows.vectors, held.at, index, hard, held.groups[first]),
+        Measured(rows.vectors, held.at, index, items, hard, held.groups[first]),
     )
 
 

@@ -115,7 +115,7 @@ def describe(
         parent=Parent(name=base.manifest.name, digest=base.manifest.digest) if base else None,
         guarantees=_guarantees(plan, text, critical),
         reference=_reference(text, sound),
-        positives={**text.positives, **sound.positives},
+        positives={**text.positives, **sound.positives, **(told.positives if told else {})},
         accidental_below=told.below if told else None,
     )
 

@@ -35,7 +35,9 @@ class Rows:
         weights: Of each row, shape (rows,); a clip's windows share one clip's weight.
         stands: How many recordings each row's item stands for, shape (rows,).
         item: Index of the clip or text that a row is a part of, shape (rows,).
-        served: True for rows like those that are scored in service; only these calibrate.
+        served: True for rows like those that are scored in service.
+        fresh: False for rows whose labels their encoder has seen. In service no row is as easy, so
+            of those that are served only the fresh ones calibrate.
     """
 
     vectors: Floats = field(repr=False)
@@ -47,6 +49,7 @@ class Rows:
     stands: Floats = field(repr=False)
     item: Integers = field(repr=False)
     served: NDArray[np.bool_] = field(repr=False)
+    fresh: NDArray[np.bool_] = field(repr=False)
 
     def only(self, keep: NDArray[np.bool_] | Integers) -> Rows:
         """Some of the rows, over the same vectors."""
@@ -60,6 +63,7 @@ class Rows:
             stands=self.stands[keep],
             item=self.item[keep],
             served=self.served[keep],
+            fresh=self.fresh[keep],
         )
 
 
@@ -131,7 +135,7 @@ def fit_head(
         start = prior.head.only((name,)) if prior and name in prior.head.names else None
         strength = prior.regularisation if prior and start else regularisation
         one, logits = _cross_fitted(part, labels, name, scaling, strength, start)
-        items, highest, truth, stands = _by_item(_calibrating(part, labels), logits, labels)
+        items, highest, truth, stands = _by_item(part, _calibrating(part, labels), logits, labels)
         kept = start.calibrators[0] if start and is_thin(truth, stands) else None
         calibrator = kept or calibrator_of(highest, truth, stands, enriched=prior is not None)
         heads.append(replace(one, calibrators=(calibrator,)))
@@ -263,23 +267,21 @@ def _chunks(rows: Integers) -> list[Integers]:
     return [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
 
 
+def _calibrating(rows: Rows, labels: Doubles) -> NDArray[np.bool_]:
+    """The served rows that are fresh; all that are served if those have too few of a label."""
+    fresh: NDArray[np.bool_] = rows.served & rows.fresh
+    items = [np.unique(rows.item[fresh & hard]) for hard in (labels >= YES, labels < YES)]
+    return fresh if min(map(len, items)) >= LEAST_POSITIVES else rows.served
+
+
 def _by_item(
-    rows: Rows, logits: Floats, labels: Doubles
+    rows: Rows, taken: NDArray[np.bool_], logits: Floats, labels: Doubles
 ) -> tuple[Integers, Floats, Doubles, Doubles]:
-    """Each served item with its highest log-odds, its label, and what it stands for."""
-    served = rows.served
-    items, first = np.unique(rows.item[served], return_index=True)
+    """Each item of the rows taken: its highest log-odds, its label, and what it stands for."""
+    items, first = np.unique(rows.item[taken], return_index=True)
     highest = np.full(int(rows.item.max()) + 1, -np.inf, np.float32)
-    np.maximum.at(highest, rows.item[served], logits[served])
-    return items, highest[items], labels[served][first], rows.stands[served][first].astype(float)
-
-
-def _calibrating(rows: Rows, labels: Doubles) -> Rows:
-    """The rows, all of them served if those that are have too few of a label to calibrate by."""
-    items = [np.unique(rows.item[rows.served & hard]) for hard in (labels >= YES, labels < YES)]
-    if min(map(len, items)) >= LEAST_POSITIVES:
-        return rows
-    return replace(rows, served=np.ones(len(rows.item), bool))
+    np.maximum.at(highest, rows.item[taken], logits[taken])
+    return items, highest[items], labels[taken][first], rows.stands[taken][first].astype(float)
 
 
 def _check(name: str, labels: Doubles, item: Integers) -> None:
