@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from triage.taxonomy import ADDRESSED, CATEGORIES
+
 HERE = Path(__file__).parent
 MOST = 8  # lines of a seed
 TRIES = 40  # draws that may give a line that is there already
@@ -31,10 +33,6 @@ SPEAKERS = frozenset(
     )
 )  # fmt: skip
 ADDRESSEES = {"assistant": 1, "text": 1, "room": 0, "call": 0, "phone": 0}  # is it the device?
-CATEGORIES = (
-    "violence", "domestic_abuse", "child_safety", "sexual_violence", "sexual", "self_harm",
-    "medical_emergency", "distress", "illicit", "hate", "harassment",
-)  # fmt: skip
 
 SLOT = re.compile(r"\{(\w+)\}")
 CHOICE = re.compile(r"\(([^()]*)\)")
@@ -118,7 +116,7 @@ def rows(folder: Path, known: dict[str, list[str]], *, unseen: bool) -> Iterator
                     yield {
                         "id": f"{file.stem}-{seed.digest[:12]}-{number}",
                         "text": line,
-                        "labels": seed.labels | {"directed": ADDRESSEES[seed.addressee]},
+                        "labels": seed.labels | {ADDRESSED: ADDRESSEES[seed.addressee]},
                         "source": f"authored-{'unseen-' if unseen else ''}{file.stem}",
                         "licence": "CC0-1.0",
                         "group": f"authored-{seed.digest[:12]}",
