@@ -502,6 +502,26 @@ def test_without_words_nobody_can_tell_whom_they_are_for(triage: Triage, samples
     assert "likely_accidental" not in triage.score(Recording("a", samples / "scream.flac")).flags
 
 
+# Films and songs -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("least", "likely"), [(0.0, True), (1.0, False)])
+def test_what_holds_music_is_likely_to_be_a_film_or_a_song(
+    triage: Triage, samples: Path, least: float, likely: bool
+) -> None:
+    manifest = triage.artefact.manifest.model_copy(update={"media_from": least})
+    other = reloaded(triage, manifest=manifest)
+    flags = other.score(Recording("a", samples / "music.m4a")).flags
+    assert flags["media_playback_likely"] is likely
+
+
+def test_a_model_that_cant_tell_music_says_nothing_of_films(triage: Triage, samples: Path) -> None:
+    manifest = triage.artefact.manifest.model_copy(update={"media_from": None})
+    other = reloaded(triage, manifest=manifest)
+    flags = other.score(Recording("a", samples / "music.m4a")).flags
+    assert "media_playback_likely" not in flags
+
+
 def reloaded(triage: Triage, **changed: Any) -> Triage:
     return Triage(
         replace(triage.artefact, **changed),

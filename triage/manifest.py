@@ -17,6 +17,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from triage.errors import ArtefactRefused
+from triage.taxonomy import MUSIC
 
 FORMAT = 2
 MANIFEST = "manifest.json"
@@ -117,6 +118,8 @@ class Manifest(Part):
         reference: What live scores are compared with, by name (see `triage.drift`).
         accidental_below: Probability of being spoken to the device, under which words are
             likely to have been recorded by accident; None if the model can't tell.
+        media_from: Probability of music, from which a recording is likely to hold a film or a
+            song; None if the model can't tell.
         positives: Items with each category and event that it was fitted on, its parents' included.
     """
 
@@ -138,6 +141,7 @@ class Manifest(Part):
     reference: Mapping[str, Histogram] = {}
     positives: Mapping[str, int] = {}
     accidental_below: Probability | None = None
+    media_from: Probability | None = None
 
     @property
     def digest(self) -> str:
@@ -157,6 +161,8 @@ class Manifest(Part):
             raise ValueError("encoders must name speech and text")
         if (set(self.event_thresholds) | set(self.strengths)) - set(self.events):
             raise ValueError("a threshold or a strength is of an event that isn't scored")
+        if self.media_from is not None and MUSIC not in self.events:
+            raise ValueError("media_from is of music, which isn't scored")
         if {c for row in self.strengths.values() for c in row} - set(self.categories):
             raise ValueError("a strength is for a category that isn't scored")
         return self

@@ -38,7 +38,7 @@ from triage.records import (
 from triage.registry import in_service
 from triage.segment import chunks, signal_flags, speech_spans, windows
 from triage.settings import Settings
-from triage.taxonomy import ADDRESSED
+from triage.taxonomy import ADDRESSED, MUSIC
 from triage.text import TextEncoder, spoken_words
 from triage.transcribe import Transcriber
 from triage.weights import WHISPER_TINY_EN, resolve
@@ -131,7 +131,7 @@ class Triage:
             listening = self._listen(waveform, recording.transcript is None, flags, failures)
         transcript = _transcript(recording, listening)
         text = self._read(transcript, flags, failures)
-        heard, events = self._hear(listening, failures)
+        heard, events = self._hear(listening, flags, failures)
         if failures:
             flags["stage_failed"] = True
         evidence = self.artefact.fusion.evidence(text, heard, events)
@@ -210,7 +210,7 @@ class Triage:
         return []
 
     def _hear(
-        self, listening: _Listening, failures: dict[str, str]
+        self, listening: _Listening, flags: dict[str, bool], failures: dict[str, str]
     ) -> tuple[dict[str, float], tuple[Event, ...]]:
         """The highest probability of each event, and where the evidence events are."""
         if not listening.logits:
@@ -220,7 +220,10 @@ class Triage:
             logits = np.concatenate(listening.logits)
             probabilities = self.artefact.sound.calibrated(logits)
             found = merge(listening.spans, probabilities, names, manifest.event_thresholds)
-            return dict(zip(names, probabilities.max(axis=0).tolist(), strict=True)), found
+            heard = dict(zip(names, probabilities.max(axis=0).tolist(), strict=True))
+            if manifest.media_from is not None:
+                flags["media_playback_likely"] = heard[MUSIC] >= manifest.media_from
+            return heard, found
         return {}, ()
 
 

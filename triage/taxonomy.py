@@ -42,6 +42,9 @@ EVENTS: tuple[str, ...] = (
 # told from, and are reported but never merged into the answer's `events`.
 EVIDENCE_EVENTS: tuple[str, ...] = EVENTS[:9]
 
+# What a film, a song or a game in the room is told by.
+MUSIC = "music"
+
 # A label of words that is no category: whether they are spoken to the device. What isn't was
 # recorded by accident.
 ADDRESSED = "directed"
@@ -50,6 +53,7 @@ FLAGS: tuple[str, ...] = (
     "speech_absent",  # voice activity found nobody speaking
     "transcript_unreliable",  # the transcriber was unsure or looped: its words were not scored
     "likely_accidental",  # the words are hardly spoken to the device: people among themselves
+    "media_playback_likely",  # music is heard, so this may be a film or a song, not the room
     "silent",  # nothing above the floor of hearing
     "clipped",  # the loudest samples were cut off at full scale
     "noisy",  # little distance between the loud and the quiet parts

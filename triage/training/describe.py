@@ -19,7 +19,7 @@ from triage.manifest import FORMAT, EncoderNote, Guarantee, Histogram, Manifest,
 from triage.measurements import distance
 from triage.metrics import recall_at_fpr
 from triage.records import Doubles
-from triage.taxonomy import EVIDENCE_EVENTS
+from triage.taxonomy import EVIDENCE_EVENTS, MUSIC
 from triage.training.addressed import Addressed
 from triage.training.dataset import lineage
 from triage.training.features import Ears
@@ -117,6 +117,7 @@ def describe(
         reference=_reference(text, sound),
         positives={**text.positives, **sound.positives, **(told.positives if told else {})},
         accidental_below=told.below if told else None,
+        media_from=_media_from(made, base),
     )
 
 
@@ -126,12 +127,23 @@ def _thresholds(made: Made, base: Artefact | None) -> dict[str, float]:
     found = {name: kept[name] for name in made.sound.head.names if name in kept}
     for name in made.sound.fitted:
         if name in EVIDENCE_EVENTS:
-            scores = made.sound.held_out[name]
-            known = np.flatnonzero(~np.isnan(scores))
-            labels = [made.rows.clips[item].events[name] >= YES for item in known]
-            point = recall_at_fpr(labels, scores[known], EVENT_FPR)
-            found[name] = min(float(point.threshold), 1.0)
+            found[name] = _threshold(made, name)
     return found
+
+
+def _media_from(made: Made, base: Artefact | None) -> float | None:
+    """The same for music."""
+    if MUSIC in made.sound.fitted:
+        return _threshold(made, MUSIC)
+    return base.manifest.media_from if base else None
+
+
+def _threshold(made: Made, event: str) -> float:
+    """Where so few clips without the event are taken for one with it."""
+    scores = made.sound.held_out[event]
+    known = np.flatnonzero(~np.isnan(scores))
+    labels = [made.rows.clips[item].events[event] >= YES for item in known]
+    return min(float(recall_at_fpr(labels, scores[known], EVENT_FPR).threshold), 1.0)
 
 
 def _guarantees(plan: Plan, text: Part, critical: Sequence[str]) -> dict[str, Guarantee]:

@@ -1,0 +1,116 @@
+"""Sounds made by rule: what they are labelled with, and that they are what they are called."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from triage.audio import Limits, decode
+from triage.labels.read import read_labels
+from triage.records import SAMPLE_RATE, Doubles
+from triage.taxonomy import EVENTS, EVIDENCE_EVENTS
+
+SYNTHETIC = Path(__file__).parent.parent / "data" / "synthetic"
+NAMES = ("scream", "sobbing", "baby", "gunshot", "explosion", "glass", "siren", "alarm", "laughing")
+NAMES += ("singing", "playing", "animal", "melody", "knocking", "dishes", "shrill", "hum")
+SEVERAL = range(6)
+
+
+@pytest.fixture(scope="module")
+def make() -> ModuleType:
+    sys.path.insert(0, str(SYNTHETIC))
+    try:
+        import make
+
+        return make
+    finally:
+        sys.path.remove(str(SYNTHETIC))
+        for name in ("make", "voices", "things"):
+            sys.modules.pop(name, None)
+
+
+def centre(sound: Doubles) -> float:
+    """Where half of the power lies below, Hz."""
+    power = np.cumsum(np.abs(np.fft.rfft(sound)) ** 2)
+    return float(np.searchsorted(power, power[-1] / 2) / len(sound) * SAMPLE_RATE)
+
+
+def median_centre(make: ModuleType, name: str) -> float:
+    return float(np.median([centre(make.made(name, n)) for n in SEVERAL]))
+
+
+def test_every_kind_is_here(make: ModuleType) -> None:
+    assert tuple(make.MAKERS) == NAMES
+    made = {maker.event for maker in make.MAKERS.values()}
+    assert set(EVIDENCE_EVENTS) - made == {"shout"}  # only speech could tell it
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_sound_is_the_same_again_and_unlike_its_neighbours(make: ModuleType, name: str) -> None:
+    sounds = [make.made(name, n) for n in SEVERAL]
+    for sound in sounds:
+        assert np.isfinite(sound).all()
+        assert np.abs(sound).max() == pytest.approx(make.PEAK)
+        assert 0.1 < len(sound) / SAMPLE_RATE <= make.LONGEST
+        assert np.mean(np.abs(sound) > make.PEAK / 1000) > 0.05
+    assert len({sound.tobytes() for sound in sounds}) == len(sounds)
+    assert np.array_equal(make.made(name, 0), sounds[0])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_row_holds_one_event_and_leaves_open_what_could_be_heard_too(
+    make: ModuleType, name: str
+) -> None:
+    maker, row = make.MAKERS[name], make.row(name, 3)
+    assert [event for event, label in row["events"].items() if label] == [maker.event]
+    assert set(EVENTS) - set(row["events"]) == set(maker.unknown)
+    assert row["licence"] == "CC0-1.0"
+
+
+def test_one_in_ten_is_to_measure_on(make: ModuleType) -> None:
+    rows = [make.row(name, n) for name in NAMES for n in range(make.MAKERS[name].count)]
+    assert len({row["id"] for row in rows}) == len(rows) > 1900
+    assert np.mean([row["split"] == "val" for row in rows]) == pytest.approx(0.1, abs=0.02)
+
+
+def test_screams_are_higher_than_sobs_and_shots_than_explosions(make: ModuleType) -> None:
+    assert median_centre(make, "scream") > 1.5 * median_centre(make, "sobbing")
+    assert median_centre(make, "glass") > 3 * median_centre(make, "knocking")
+    assert median_centre(make, "explosion") < 300 < median_centre(make, "gunshot")
+
+
+def test_screams_are_rough_and_songs_are_not(make: ModuleType) -> None:
+    """Share of the loudness that trembles at 30 to 150 Hz, in the loud parts."""
+
+    def rough(name: str) -> float:
+        found = []
+        for n in SEVERAL:
+            sound = make.made(name, n)
+            steps = np.sqrt(np.square(sound[: len(sound) // 32 * 32]).reshape(-1, 32).mean(1))
+            loud = steps[steps > steps.max() / 5]
+            power = np.abs(np.fft.rfft(loud - loud.mean())) ** 2
+            at = np.fft.rfftfreq(len(loud), 32 / SAMPLE_RATE)
+            found.append(np.sqrt(power[(at > 30) & (at < 150)].sum()) / len(loud) / loud.mean())
+        return float(np.median(found))
+
+    assert rough("scream") > 2 * rough("singing")
+
+
+def test_what_is_written_is_read_as_rows_with_sound(
+    make: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = {name: make.MAKERS[name]._replace(count=1) for name in ("scream", "hum")}
+    monkeypatch.setattr(make, "MAKERS", few)
+    make.main(tmp_path)
+    reading = read_labels([tmp_path])
+    assert not reading.problems
+    for row in reading.rows:
+        assert row.audio is not None
+        heard = decode(row.audio, Limits(10**7, 60, 2)).samples
+        sound = make.made(row.id.split("-")[1], 0)
+        assert len(heard) == pytest.approx(len(sound), abs=SAMPLE_RATE // 10)
+        assert np.abs(heard).max() == pytest.approx(make.PEAK, rel=0.4)
