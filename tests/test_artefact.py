@@ -392,6 +392,7 @@ def test_no_field_may_be_missing(write: Write, field: str) -> None:
         {"encoders": {"speech": encoder(SPEECH_WIDTH)}},
         {"categories": ["violence", "violence"]},
         {"event_thresholds": {"thunder": 0.5}},
+        {"media_from": 0.5},
         {"strengths": {"thunder": {"violence": 0.5}}},
         {"strengths": {"scream": {"thunder": 0.5}}},
     ],

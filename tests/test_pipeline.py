@@ -120,9 +120,8 @@ def test_sound_and_words_are_scored_by_all_names_of_the_model(
     assert all(0 <= p <= 1 for p in (plain.categories | plain.event_scores).values())
     assert plain.seconds == pytest.approx(3.16, abs=0.01)
     assert plain.failures == {}
-    assert plain.flags == dict.fromkeys(
-        [*SIGNAL_FLAGS, "speech_absent", "transcript_unreliable", "likely_accidental"], False
-    )
+    told = ("speech_absent", "transcript_unreliable", "likely_accidental", "media_playback_likely")
+    assert plain.flags == dict.fromkeys([*SIGNAL_FLAGS, *told], False)
     assert plain.transcript is not None
     assert plain.transcript.source == "transcriber"
     assert "timer" in plain.transcript.text

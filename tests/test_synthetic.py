@@ -23,6 +23,7 @@ SEVERAL = range(6)
 @pytest.fixture(scope="module")
 def make() -> ModuleType:
     sys.path.insert(0, str(SYNTHETIC))
+    others = sys.modules.pop("make", None)  # other folders of data have one too
     try:
         import make
 
@@ -31,6 +32,8 @@ def make() -> ModuleType:
         sys.path.remove(str(SYNTHETIC))
         for name in ("make", "voices", "things"):
             sys.modules.pop(name, None)
+        if others:
+            sys.modules["make"] = others
 
 
 def centre(sound: Doubles) -> float:

@@ -63,7 +63,7 @@ def model_card(manifest: Manifest) -> str:
             "- Spoken lines of people in danger: what it learnt from is written, be it by posters "
             "or for this project; no recording of a real emergency is among it.",
             "- Screams from microphones and rooms unlike those it was trained on.",
-            "- A film in the room: it can't tell a loudspeaker from a person.",
+            "- A film in the room: only its music tells a loudspeaker from a person.",
             "- Languages other than English.",
             "- Long recordings give more windows and so more chances of a false alarm; the "
             "calibration is that of clips of about four seconds.",
