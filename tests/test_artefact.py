@@ -396,7 +396,7 @@ def test_no_field_may_be_missing(write: Write, field: str) -> None:
         {"strengths": {"thunder": {"violence": 0.5}}},
         {"strengths": {"scream": {"thunder": 0.5}}},
     ],
-    ids=["no speech", "no text", "twice", "threshold", "strength of", "strength for"],
+    ids=["no speech", "no text", "twice", "threshold", "media", "strength of", "strength for"],
 )
 def test_a_manifest_that_contradicts_itself_is_refused(
     write: Write, change: Mapping[str, Any]
