@@ -135,7 +135,7 @@ def _media_from(made: Made, base: Artefact | None) -> float | None:
     """The same for music."""
     if MUSIC in made.sound.fitted:
         return _threshold(made, MUSIC)
-    return base.manifest.media_from if base else None
+    return base.manifest.media_from if base and MUSIC in made.sound.head.names else None
 
 
 def _threshold(made: Made, event: str) -> float:
