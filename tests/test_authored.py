@@ -5,13 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import re
-import sys
 from collections import defaultdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from scripts import imported
 
 from triage.labels.leaks import leaks
 from triage.labels.read import read_labels
@@ -30,14 +30,7 @@ def rows(name: str) -> list[Row]:
 
 @pytest.fixture(scope="module")
 def make() -> ModuleType:
-    sys.path.insert(0, str(AUTHORED))
-    try:
-        import make
-
-        return make
-    finally:
-        sys.path.remove(str(AUTHORED))
-        sys.modules.pop("make", None)
+    return imported(AUTHORED)
 
 
 @pytest.fixture(scope="module")

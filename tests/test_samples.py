@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +9,7 @@ from types import ModuleType
 import av
 import numpy as np
 import pytest
+from scripts import imported
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "samples"
 MEGABYTES_AT_MOST = 1.5
@@ -31,10 +31,9 @@ def decoded(name: str) -> tuple[np.ndarray, float]:
 
 
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """`data/samples/make.py`, imported as it finds itself when it is run."""
-    monkeypatch.syspath_prepend(FOLDER)
-    return importlib.import_module("make")
+def script() -> ModuleType:
+    """`data/samples/make.py`."""
+    return imported(FOLDER)
 
 
 def test_manifest_names_every_file_once() -> None:

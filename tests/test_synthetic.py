@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from scripts import imported
 
 from triage.audio import Limits, decode
 from triage.labels.read import read_labels
@@ -22,18 +22,7 @@ SEVERAL = range(6)
 
 @pytest.fixture(scope="module")
 def make() -> ModuleType:
-    sys.path.insert(0, str(SYNTHETIC))
-    others = sys.modules.pop("make", None)  # other folders of data have one too
-    try:
-        import make
-
-        return make
-    finally:
-        sys.path.remove(str(SYNTHETIC))
-        for name in ("make", "voices", "things"):
-            sys.modules.pop(name, None)
-        if others:
-            sys.modules["make"] = others
+    return imported(SYNTHETIC)
 
 
 def centre(sound: Doubles) -> float:

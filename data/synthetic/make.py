@@ -21,6 +21,7 @@ import things
 import voices
 from voices import RATE, Sound
 
+from triage.cli.progress import progress
 from triage.taxonomy import EVENTS
 
 LONGEST = 8  # s
@@ -91,13 +92,13 @@ def row(name: str, number: int) -> dict[str, Any]:
 def main(out: Path) -> None:
     """Makes them all."""
     out.mkdir(parents=True, exist_ok=True)
-    rows = [(name, n) for name, maker in MAKERS.items() for n in range(maker.count)]
-    for done, (name, number) in enumerate(rows, 1):
-        _write(out / row(name, number)["audio"], made(name, number))
-        print(f"\r{done} of {len(rows)}", end="", file=sys.stderr, flush=True)
-    lines = "".join(json.dumps(row(name, number)) + "\n" for name, number in rows)
-    (out / "clips.jsonl").write_text(lines)
-    print(file=sys.stderr)
+    sounds = [(name, n) for name, maker in MAKERS.items() for n in range(maker.count)]
+    rows = [row(*one) for one in sounds]
+    with progress() as report:
+        for done, (one, told) in enumerate(zip(sounds, rows, strict=True), 1):
+            _write(out / told["audio"], made(*one))
+            report("making sounds", done, len(sounds))
+    (out / "clips.jsonl").write_text("".join(json.dumps(told) + "\n" for told in rows))
 
 
 def _write(file: Path, sound: Sound) -> None:
