@@ -20,7 +20,8 @@ from triage.errors import InputError, NothingToScore, TooLarge
 from triage.fusion import surprise
 from triage.measurements import distance, of_sound, of_windows, of_words
 from triage.policy.decide import decide
-from triage.policy.model import Policy, load_policy
+from triage.policy.loading import load_policy
+from triage.policy.model import Policy
 from triage.records import (
     SAMPLE_RATE,
     Decision,

@@ -20,7 +20,7 @@ from triage.measure.comparison import Compared, Comparison, store
 from triage.measure.gate import Finding, findings
 from triage.measure.paired import Difference
 from triage.pipeline import Triage
-from triage.policy.model import load_policy
+from triage.policy.loading import load_policy
 from triage.registry import in_service
 from triage.settings import settings
 

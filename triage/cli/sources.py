@@ -17,7 +17,7 @@ from triage.cli.tables import NONE, plain_console, plain_table
 from triage.labels.rows import Kind
 from triage.measure.sources import Task, Unseen, leave_sources_out
 from triage.metrics import Metric
-from triage.policy.model import load_policy
+from triage.policy.loading import load_policy
 from triage.registry import in_service
 from triage.settings import settings
 from triage.text import TextEncoder

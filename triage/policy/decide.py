@@ -7,27 +7,40 @@
    an escalation: the recording stays out of the annotation sample, and the specialists of its
    queue still hear it, because they must.
 
-Every clause asks for a score at or above a number, so raising a score from 0 to 1 never lowers
-the tier or a severity. What can't be compared (NaN, a score outside 0..1), what the policy
-doesn't know, what failed and what was never scored all end before a person.
+What isn't known is decided towards a person's attention. A flag that the recording can't support
+may be true or false: a rule that sends it to somebody is met if it would be met by either, any
+other rule only if by both. What can't be evaluated or compared, what the policy doesn't know, what
+failed and what was never scored all end before a person.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import Literal
 
+from triage.policy.conditions import EVENTS, Conditions, Value
 from triage.policy.model import NO_RULE, Policy
-from triage.policy.parts import TIERS, Category, Consequence, When
+from triage.policy.parts import LOOKED_AT, TIERS, Category, Consequence, typed
 from triage.records import Decision, Scores
+
+MOST_UNKNOWN = 6  # flags that a policy's rules may hang on and a recording not support
 
 _RANK = {tier: rank for rank, tier in enumerate(TIERS)}
 _MET_BY_NOTHING = Consequence(tier="E0", actions=(), reason="No rule was met.")
 
+Counts = Mapping[str, Mapping[str, int]]  # by window and category
+
 
 def decide(
-    scores: Scores, policy: Policy, now: datetime, *, mode: Literal["live", "shadow"] = "live"
+    scores: Scores,
+    policy: Policy,
+    now: datetime,
+    *,
+    context: Mapping[str, object] | None = None,
+    history: Counts | None = None,
+    mode: Literal["live", "shadow"] = "live",
 ) -> Decision:
     """What is to be done about a recording.
 
@@ -35,6 +48,9 @@ def decide(
         scores: All that the models say of it.
         policy: The rules.
         now: The time that deadlines run from, with its time zone.
+        context: What the caller says of it.
+        history: Earlier incidents of its pseudonym, by the policy's windows and categories; 0
+            where nothing is said.
         mode: "live" asks the live rules only; "shadow" says what would be decided if the
             shadow rules were live too.
 
@@ -47,16 +63,26 @@ def decide(
     """
     if now.tzinfo is None:
         raise ValueError("now has no time zone; a deadline must not depend on where it is read")
-    met = [*_rules_met(scores, policy, {"live", mode}), *_fallbacks_met(scores, policy)]
-    rule, decisive = max(met, key=_tier_rank, default=(NO_RULE, _MET_BY_NOTHING))
     flagged = {
         slug: bool(score >= _terms(policy, slug).threshold)
         for slug, score in scores.categories.items()
     }
-    severity = _severities(flagged, scores, policy)
+    values = values_of(scores, policy, context or {}, history or {})
+    severity, failed = _severities(flagged, values, policy)
+    values["severity"] = max(severity.values(), default=0)
+    held = _held(policy.rule_conditions, values, [rule.reaches_somebody for rule in policy.rules])
+    asked = [
+        (rule, one)
+        for rule, one in zip(policy.rules, held, strict=True)
+        if rule.mode in {"live", mode}
+    ]
+    failed = failed or any(one is None for _, one in asked)
+    met: list[tuple[str, Consequence]] = [(rule.id, rule) for rule, one in asked if one]
+    met += _fallbacks_met(scores, policy, failed=failed)
+    name, decisive = max(met, key=_tier_rank, default=(NO_RULE, _MET_BY_NOTHING))
     return Decision(
         tier=decisive.tier,
-        rule=rule,
+        rule=name,
         reason=decisive.reason,
         actions=tuple(dict.fromkeys(str(action) for _, one in met for action in one.actions)),
         severity=max(severity.values(), default=0),
@@ -69,30 +95,68 @@ def decide(
     )
 
 
-def holds(when: When, scores: Scores) -> bool:
-    """Whether a condition holds: all of its clauses do. What isn't scored meets no clause."""
-    return (
-        _any_at_least(when.any_category, scores.categories)
-        and _any_at_least(when.any_event, scores.event_scores)
-        and all(scores.flags.get(name) is value for name, value in (when.flags or {}).items())
-    )
+def values_of(
+    scores: Scores, policy: Policy, context: Mapping[str, object], history: Counts
+) -> dict[str, Value]:
+    """What conditions speak of, by name, but for the severity and flags that aren't known.
+
+    Nothing is heard in a recording without sound, so its events are scored 0. A score that the
+    model doesn't give is missing.
+    """
+    values: dict[str, Value] = {f"scores.{name}": one for name, one in scores.categories.items()}
+    heard = scores.event_scores or dict.fromkeys(policy.events, 0.0)
+    values |= {f"event_scores.{name}": one for name, one in heard.items()}
+    values |= {f"flags.{name}": one for name, one in scores.flags.items()}
+    values["text_present"] = scores.transcript is not None and bool(scores.transcript.text.strip())
+    values["sound_present"] = scores.seconds is not None
+    for name, asked in policy.context.items():
+        try:
+            values[f"context.{name}"] = typed(context[name], asked.kind)
+        except (KeyError, ValueError, OverflowError):
+            values[f"context.{name}"] = asked.default
+    for name in policy.counted:
+        _, window, category = name.split(".")
+        values[name] = history.get(window, {}).get(category, 0)
+    if EVENTS in policy.rule_conditions.spoken or EVENTS in policy.graver_conditions.spoken:
+        values[EVENTS] = [
+            {"event": one.event, "start": one.start, "end": one.end, "score": one.score}
+            for one in scores.events
+        ]
+    return values
 
 
-def _any_at_least(thresholds: Mapping[str, float] | None, values: Mapping[str, float]) -> bool:
-    if thresholds is None:
-        return True
-    return any(name in values and values[name] >= least for name, least in thresholds.items())
+def _held(
+    conditions: Conditions, values: Mapping[str, Value], either: Sequence[bool]
+) -> list[bool | None]:
+    """Whether each condition holds, whatever the flags are that aren't known.
+
+    Args:
+        conditions: What is asked.
+        values: By name.
+        either: Of each, whether it holds if it does for one way that the flags may be, rather
+            than for all.
+    """
+    unknown = [n for n in conditions.spoken if n.startswith("flags.") and n not in values]
+    if not unknown:
+        return conditions.met(values)
+    if len(unknown) > MOST_UNKNOWN:
+        return [None] * len(either)
+    ways = [
+        conditions.met({**values, **dict(zip(unknown, way, strict=True))})
+        for way in product((False, True), repeat=len(unknown))
+    ]
+    return [_joined(found, any_) for found, any_ in zip(zip(*ways, strict=True), either, strict=True)]
 
 
-def _rules_met(
-    scores: Scores, policy: Policy, modes: Collection[str]
+def _joined(found: Sequence[bool | None], either: bool) -> bool | None:
+    if None in found:
+        return None
+    return any(found) if either else all(found)
+
+
+def _fallbacks_met(
+    scores: Scores, policy: Policy, *, failed: bool
 ) -> Iterator[tuple[str, Consequence]]:
-    for rule in policy.rules:
-        if rule.mode in modes and holds(rule.when, scores):
-            yield rule.id, rule
-
-
-def _fallbacks_met(scores: Scores, policy: Policy) -> Iterator[tuple[str, Consequence]]:
     applies = {
         "stage_failed": bool(scores.failures) or not scores.categories,
         "unknown_category": _unknown_category(scores, policy),
@@ -101,6 +165,7 @@ def _fallbacks_met(scores: Scores, policy: Policy) -> Iterator[tuple[str, Conseq
             for values in (scores.categories, scores.event_scores)
             for score in values.values()
         ),
+        "rule_failed": failed,
     }
     for name, fallback in policy.fallbacks.each():
         if applies[name]:
@@ -123,16 +188,22 @@ def _terms(policy: Policy, slug: str) -> Category:
     return policy.categories.get(slug, policy.fallbacks.unknown_category)
 
 
-def _severities(flagged: Mapping[str, bool], scores: Scores, policy: Policy) -> dict[str, int]:
+def _severities(
+    flagged: Mapping[str, bool], values: Mapping[str, Value], policy: Policy
+) -> tuple[dict[str, int], bool]:
+    """The severity of each category, and whether what may add to it couldn't be evaluated."""
     severity = {
         slug: _terms(policy, slug).severity if over else 0 for slug, over in flagged.items()
     }
-    for graver in policy.severity_if:
-        if holds(graver.when, scores):
+    if not policy.severity_if or not any(flagged.values()):
+        return severity, False
+    held = _held(policy.graver_conditions, values, [True] * len(policy.severity_if))
+    for graver, one in zip(policy.severity_if, held, strict=True):
+        if one:
             for slug in graver.categories:
                 if flagged.get(slug):
                     severity[slug] = min(7, severity[slug] + graver.add)
-    return severity
+    return severity, None in held
 
 
 def _due(now: datetime, deadline: int | None) -> str | None:

@@ -88,15 +88,26 @@ class Document:
         self._root = root
         self.fields: dict[str, Any] = _construct(root)
 
-    def place(self, where: Where) -> str:
-        """Line, column and path of `where`, or of the nearest part around it that exists."""
+    def place(self, where: Where, line: int = 0, column: int = 0) -> str:
+        """Line, column and path of `where`, or of the nearest part around it that exists.
+
+        Args:
+            where: A place in the document.
+            line, column: In the text that stands there, counted from 1; 0 for where it starts.
+        """
         node: yaml.Node = self._root
         for step in where:
             inner = _child(node, step)
             if inner is None:
                 break
             node = inner
-        return f"{_at(node.start_mark)}, {'.'.join(str(step) for step in where) or 'the policy'}"
+        path = ".".join(str(step) for step in where) or "the policy"
+        if not column:
+            return f"{_at(node.start_mark)}, {path}"
+        inside, shift = _inside(node, line)
+        if inside is None:
+            return f"{_at(node.start_mark)}, {path}, at character {column} of its line {line}"
+        return f"line {inside}, column {column + shift}, {path}"
 
 
 def _decode(data: bytes) -> str:
@@ -143,6 +154,23 @@ def _child(node: yaml.Node, step: int | str) -> yaml.Node | None:
         inner: yaml.Node = node.value[step]
         return inner
     return None
+
+
+def _inside(node: yaml.Node, line: int) -> tuple[int | None, int]:
+    """The file's line of a line of a text, and how far its columns are shifted there.
+
+    None for a text that YAML put together from several lines.
+    """
+    first, last = node.start_mark, node.end_mark
+    style = getattr(node, "style", None)
+    if style == "|":
+        text = first.buffer or ""
+        below = text[first.pointer :].split("\n")[line : line + 1] if text else []
+        indent = len(below[0]) - len(below[0].lstrip(" ")) if below else 0
+        return first.line + 1 + line, indent
+    if style in (None, "'", '"') and first.line == last.line:
+        return first.line + 1, first.column + (style is not None)
+    return None, 0
 
 
 def _at(mark: yaml.Mark) -> str:

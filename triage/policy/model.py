@@ -8,55 +8,80 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property
 from itertools import pairwise
-from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from triage.errors import PolicyRefused
-from triage.policy.document import MAX_BYTES, Document, Where
+from triage.policy.conditions import Conditions, Kind, Vocabulary, Wrong, nearest
+from triage.policy.document import Document, Where
+from triage.policy.monotone import falling
 from triage.policy.parts import (
     LOOKED_AT,
     TIERS,
     Category,
     Consequence,
+    ContextField,
+    Effective,
+    Example,
     Fallbacks,
     Graver,
+    History,
+    Name,
     Number,
     Part,
+    Queue,
     Rule,
     Sentence,
     Slug,
     Terms,
     Tier,
-    nearest,
 )
-from triage.taxonomy import FLAGS
+from triage.taxonomy import EVENTS, FLAGS
 
 NO_RULE = "none"  # the rule that a decision names when none was met
+ANY = "any"  # of a window's categories
+
+# What is wrong, where in the policy, and on which line and column of the text that stands there.
+_Problem = tuple[Where, str] | tuple[Where, str, tuple[int, int]]
 
 
 class Policy(Part):
     """A policy that can decide.
 
     Attributes:
+        owner: Who answers for it.
+        effective: When it may decide.
         levels: Probabilities by name, for use wherever the file asks for a probability.
+        events: The sounds that conditions may speak of.
+        context: What callers may say of a recording.
+        history: What is remembered of a pseudonym.
         severity_if: What adds to the severity of categories.
         tiers: All of E0 to E4.
+        queues: Everybody who is reached, by the name that actions use.
         rules: In the order of the file, which settles ties and the order of actions.
+        tests: What the rules must do; a policy that fails its own is never put into service.
         digest: "sha256:…" of the file's bytes.
     """
 
     name: Slug
     version: Sentence
-    levels: Mapping[Slug, Number] = Field(default_factory=dict)
-    categories: Annotated[Mapping[Slug, Category], Field(min_length=1)]
+    owner: Sentence
+    effective: Effective = Effective()
+    levels: Mapping[Name, Number] = Field(default_factory=dict)
+    categories: Annotated[Mapping[Name, Category], Field(min_length=1)]
+    events: tuple[Name, ...] = EVENTS
+    context: Mapping[Name, ContextField] = Field(default_factory=dict)
+    history: History = History()
     severity_if: tuple[Graver, ...] = ()
     tiers: Mapping[Tier, Terms]
+    queues: Annotated[Mapping[Slug, Queue], Field(min_length=1)]
     rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
     fallbacks: Fallbacks
+    tests: tuple[Example, ...] = ()
     digest: str
 
     @property
@@ -64,29 +89,47 @@ class Policy(Part):
         """The categories that must not be missed."""
         return tuple(name for name, one in self.categories.items() if one.critical)
 
+    @cached_property
+    def counted(self) -> tuple[str, ...]:
+        """What is counted in a pseudonym's history, as conditions name it."""
+        categories = (*self.categories, ANY)
+        return tuple(f"history.{w}.{c}" for w in self.history.windows for c in categories)
+
+    @cached_property
+    def graver_words(self) -> Vocabulary:
+        """What conditions of `severity_if` may speak of."""
+        kinds: dict[str, Kind] = {"text_present": "bool", "sound_present": "bool"}
+        kinds |= {f"scores.{name}": "double" for name in self.categories}
+        kinds |= {f"event_scores.{name}": "double" for name in self.events}
+        kinds |= {f"flags.{name}": "bool" for name in FLAGS}
+        kinds |= {f"context.{name}": one.kind for name, one in self.context.items()}
+        kinds |= dict.fromkeys(self.counted, "int")
+        return Vocabulary(kinds, self.levels)
+
+    @cached_property
+    def rule_words(self) -> Vocabulary:
+        """What rules may speak of: severity too."""
+        return Vocabulary({**self.graver_words.kinds, "severity": "int"}, self.levels)
+
+    @cached_property
+    def rule_conditions(self) -> Conditions:
+        """Of the rules, in their order."""
+        return Conditions([rule.when for rule in self.rules], self.rule_words)
+
+    @cached_property
+    def graver_conditions(self) -> Conditions:
+        """Of `severity_if`, in its order."""
+        return Conditions([graver.when for graver in self.severity_if], self.graver_words)
+
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:
-        for problems in (_tier_problems, _consequence_problems, _name_problems):
-            for where, why in problems(self):
+        found = _tier_problems, _consequence_problems, _name_problems, _condition_problems
+        for problems in found:
+            for where, why, *at in problems(self):
                 # A validator of the whole can't set the place of an error, so it goes beside it.
-                raise PydanticCustomError("inconsistent", "{why}", {"why": why, "where": where})
+                told = {"why": why, "where": where, "at": at[0] if at else (0, 0)}
+                raise PydanticCustomError("inconsistent", "{why}", told)
         return self
-
-
-def load_policy(path: Path) -> Policy:
-    """Reads a policy file.
-
-    Raises:
-        PolicyRefused: The file can't be read or isn't a policy; says where and why.
-    """
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise PolicyRefused(
-            f"The policy file can't be read: {error.strerror}. Set TRIAGE_POLICY to one that can."
-        ) from None
-    return parse_policy(data)
 
 
 def parse_policy(data: bytes) -> Policy:
@@ -112,23 +155,22 @@ def parse_policy(data: bytes) -> Policy:
 def check(policy: Policy, categories: Collection[str], events: Collection[str]) -> list[str]:
     """What a policy and a model don't know of each other, one sentence each.
 
-    None of it stops a decision: a rule on what the model can't score is never met, and what the
-    policy doesn't know goes to a person.
+    None of it stops a decision: what hangs on a score that the model doesn't give goes to a
+    person, and so does what the policy doesn't know.
 
     Args:
         categories, events: The names that the model scores.
     """
-    conditions = [*(rule.when for rule in policy.rules), *(one.when for one in policy.severity_if)]
-    named = [one.names() for one in conditions]
-    spoken = {"category": dict.fromkeys(policy.categories), "event": {}, "flag": {}}
-    for kind, names in spoken.items():
-        names.update(dict.fromkeys(name for one in named for name in one[kind]))
-    known = {"category": categories, "event": events, "flag": FLAGS}
+    asked = [*policy.rule_conditions.spoken, *policy.graver_conditions.spoken]
+    asked += [f"scores.{name}" for name in policy.categories]
+    known = {"scores": categories, "event_scores": events}
+    kinds = {"scores": "category", "event_scores": "event"}
+    parts = [(name.partition(".")[0], name.partition(".")[2]) for name in dict.fromkeys(asked)]
     return [
-        f"The policy names the {kind} {name}, which nothing scores{nearest(name, known[kind])}"
-        for kind, names in spoken.items()
-        for name in names
-        if name not in known[kind]
+        f"The policy names the {kinds[kind]} {name}, which the model doesn't score"
+        f"{nearest(name, known[kind])}"
+        for kind, name in parts
+        if kind in known and name not in known[kind]
     ] + [
         f"The policy doesn't know the category {name}: its scores go to a person"
         f"{nearest(name, policy.categories)}"
@@ -139,11 +181,13 @@ def check(policy: Policy, categories: Collection[str], events: Collection[str]) 
 
 def _told(error: ErrorDetails, document: Document) -> str:
     """One validation error with its place."""
-    where: Where = error.get("ctx", {}).get("where", error["loc"])
-    return f"{document.place(where)}: {error['msg'].removeprefix('Value error, ')}"
+    context = error.get("ctx", {})
+    where: Where = context.get("where", error["loc"])
+    place = document.place(where, *context.get("at", (0, 0)))
+    return f"{place}: {error['msg'].removeprefix('Value error, ')}"
 
 
-def _tier_problems(policy: Policy) -> Iterator[tuple[Where, str]]:
+def _tier_problems(policy: Policy) -> Iterator[_Problem]:
     for tier in TIERS:
         terms = policy.tiers.get(tier)
         if terms is None:
@@ -160,38 +204,88 @@ def _tier_problems(policy: Policy) -> Iterator[tuple[Where, str]]:
             yield ("tiers", tier), f"{faster} s is longer than the {slower} s of a tier below"
 
 
-def _consequence_problems(policy: Policy) -> Iterator[tuple[Where, str]]:
+def _consequence_problems(policy: Policy) -> Iterator[_Problem]:
     for index, rule in enumerate(policy.rules):
-        yield from _reach_problems(("rules", index), rule)
+        yield from _reach_problems(policy, ("rules", index), rule)
     for name, fallback in policy.fallbacks.each():
-        yield from _reach_problems(("fallbacks", name), fallback)
+        yield from _reach_problems(policy, ("fallbacks", name), fallback)
         if not fallback.reaches_somebody:
             yield ("fallbacks", name), "a fallback must end with somebody who looks"
 
 
-def _reach_problems(where: Where, one: Consequence) -> Iterator[tuple[Where, str]]:
+def _reach_problems(policy: Policy, where: Where, one: Consequence) -> Iterator[_Problem]:
     if one.tier in LOOKED_AT and not one.reaches_somebody:
         yield where, f"somebody must look in tier {one.tier}; add a queue or a page"
     if one.tier not in LOOKED_AT and one.reaches_somebody:
         yield where, f"nobody looks in tier {one.tier}; take a higher tier or no queue"
+    for action in one.actions:
+        if action.whom and action.whom not in policy.queues:
+            known = nearest(action.whom, policy.queues)
+            yield (*where, "actions"), f"{action.whom} is not among the queues{known}"
 
 
-def _name_problems(policy: Policy) -> Iterator[tuple[Where, str]]:
+def _name_problems(policy: Policy) -> Iterator[_Problem]:
     taken = {NO_RULE}
     for index, rule in enumerate(policy.rules):
         if rule.id in taken:
             yield ("rules", index, "id"), f"{rule.id} is taken; every rule needs an id of its own"
         taken.add(rule.id)
-    for where, name in _category_names(policy):
-        if name not in policy.categories:
-            yield where, f"{name} is not among the categories{nearest(name, policy.categories)}"
-
-
-def _category_names(policy: Policy) -> Iterator[tuple[Where, str]]:
-    """Every category that the policy speaks of outside its table, with the place."""
-    for index, rule in enumerate(policy.rules):
-        for name in rule.when.names()["category"]:
-            yield ("rules", index, "when"), name
     for index, graver in enumerate(policy.severity_if):
-        for name in (*graver.when.names()["category"], *graver.categories):
-            yield ("severity_if", index), name
+        for name in graver.categories:
+            if name not in policy.categories:
+                known = nearest(name, policy.categories)
+                yield ("severity_if", index), f"{name} is not among the categories{known}"
+    for index, example in enumerate(policy.tests):
+        yield from _example_problems(policy, ("tests", index), example)
+    if ANY in policy.categories:
+        yield ("categories", ANY), f"{ANY} means every category of a history; take another name"
+
+
+def _example_problems(policy: Policy, where: Where, example: Example) -> Iterator[_Problem]:
+    given, expect = example.given, example.expect
+    rules = [*(rule.id for rule in policy.rules), NO_RULE]
+    rules += [f"fallback:{name}" for name, _ in policy.fallbacks.each()]
+    named: list[tuple[str, Collection[str], Collection[str]]] = [
+        ("scores", given.scores, policy.categories),
+        ("event_scores", given.event_scores, policy.events),
+        ("flags", given.flags, FLAGS),
+        ("context", given.context, policy.context),
+        ("history", given.history, policy.history.windows),
+    ]
+    for part, names, known in named:
+        for name in names:
+            if name not in known:
+                yield (*where, "given", part, name), f"nothing is named {name}{nearest(name, known)}"
+    if expect.rule is not None and expect.rule not in rules:
+        known = nearest(expect.rule, rules)
+        yield (*where, "expect", "rule"), f"there is no rule {expect.rule}{known}"
+
+
+def _condition_problems(policy: Policy) -> Iterator[_Problem]:
+    for index, rule in enumerate(policy.rules):
+        where = ("rules", index)
+        for name in rule.falls_with:
+            if name not in policy.rule_words.names(rule.when):
+                known = nearest(name, policy.rule_words.names(rule.when))
+                yield (*where, "falls_with"), f"the condition doesn't speak of {name}{known}"
+        yield from _condition_problem((*where, "when"), rule.when, policy.rule_words, rule)
+    for index, graver in enumerate(policy.severity_if):
+        yield from _condition_problem(
+            ("severity_if", index, "when"), graver.when, policy.graver_words, None
+        )
+
+
+def _condition_problem(
+    where: Where, text: str, words: Vocabulary, rule: Rule | None
+) -> Iterator[_Problem]:
+    try:
+        words.compiled(text)
+    except Wrong as wrong:
+        yield where, str(wrong), (wrong.line, wrong.column)
+        return
+    if lost := falling(text, words, rule.falls_with if rule else ()):
+        yield (
+            where,
+            f"this may no longer hold because {lost} rose, and would lower a tier"
+            + (f"; turn it around, or say `falls_with: [{lost}]`" if rule else "; turn it around"),
+        )

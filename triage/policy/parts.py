@@ -1,16 +1,17 @@
 """The parts that a policy is made of. How they must fit together is the policy's own business.
 
-The seam for a rule language is `When`, what a rule says of the scores: `decide.holds` is the one
-function that evaluates it, `When.names` the one that lists what it speaks of.
+What a rule says of the scores is a text here; `conditions` reads it.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection, Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from datetime import date, time
 from typing import Annotated, Literal, Self, get_args
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import (
     BaseModel,
@@ -22,18 +23,14 @@ from pydantic import (
     model_validator,
 )
 
+from triage.policy.conditions import KINDS, Kind, nearest
+
 MAX_DEADLINE = 30 * 86_400  # s; by then the default deletion clock has run out
 
 Tier = Literal["E0", "E1", "E2", "E3", "E4"]
 TIERS: tuple[Tier, ...] = get_args(Tier)  # lowest first
 LOOKED_AT: tuple[Tier, ...] = TIERS[2:]  # the tiers in which somebody must look
 Mode = Literal["live", "shadow", "off"]
-
-
-def nearest(name: str, known: Collection[str]) -> str:
-    """The end of a sentence about an unknown name: the known one that was probably meant."""
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 class Verb(StrEnum):
@@ -94,7 +91,9 @@ Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max_lengt
 Sentence = Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
 Number = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Probability = Annotated[Number, BeforeValidator(_level)]
-Thresholds = Annotated[Mapping[Slug, Probability], Field(min_length=1)]
+Condition = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]  # as in CEL
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Severity = Annotated[int, Field(ge=0, le=7)]
 
 
@@ -122,33 +121,122 @@ class Terms(Part):
     who: Sentence | None
 
 
-class When(Part):
-    """What must hold for a rule to be met: every clause that is given.
+class Effective(Part):
+    """The first day on which a policy may decide, and the last; either may be open. In UTC."""
 
-    Attributes:
-        any_category: At least one of these categories has at least this probability.
-        any_event: At least one of these events has at least this probability anywhere.
-        flags: Each of these flags has this value. A flag that the recording's inputs can't
-            support has no value, so neither true nor false holds of it.
-    """
-
-    any_category: Thresholds | None = None
-    any_event: Thresholds | None = None
-    flags: Annotated[Mapping[Slug, bool], Field(min_length=1)] | None = None
+    since: date | None = None
+    until: date | None = None
 
     @model_validator(mode="after")
-    def _says_something(self) -> Self:
-        if not any(self.names().values()):
-            raise ValueError("a condition must name a category, an event or a flag")
+    def _in_order(self) -> Self:
+        if self.since and self.until and self.until < self.since:
+            raise ValueError(f"until {self.until} is before since {self.since}")
         return self
 
-    def names(self) -> dict[str, tuple[str, ...]]:
-        """The names that this condition speaks of, by kind: category, event, flag."""
-        return {
-            "category": tuple(self.any_category or ()),
-            "event": tuple(self.any_event or ()),
-            "flag": tuple(self.flags or ()),
-        }
+    def holds(self, day: date) -> bool:
+        """Whether a day is one of them."""
+        return (self.since is None or self.since <= day) and (
+            self.until is None or day <= self.until
+        )
+
+
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+DAYS: tuple[Day, ...] = get_args(Day)
+
+
+class Hours(Part):
+    """When a queue is worked: from one time of the day until another, on these days.
+
+    Attributes:
+        zone: As in the IANA time zone database.
+        start, end: Local times; an end that isn't later than the start is on the next day.
+    """
+
+    zone: str
+    start: time
+    end: time
+    days: Annotated[tuple[Day, ...], Field(min_length=1)] = DAYS
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Self:
+        if self.zone not in available_timezones():
+            known = nearest(self.zone, available_timezones())
+            raise ValueError(f"there is no time zone {self.zone}{known}")
+        return self
+
+    @property
+    def tzinfo(self) -> ZoneInfo:
+        return ZoneInfo(self.zone)
+
+
+class Queue(Part):
+    """Who looks at what is put before them.
+
+    Attributes:
+        members: What they are known by; never shown with a recording.
+        capacity: Reviews a day of all members together.
+        hours: When they work; always if not given.
+    """
+
+    members: Annotated[tuple[Sentence, ...], Field(min_length=1)]
+    capacity: Annotated[int, Field(gt=0, le=1_000_000)]
+    hours: Hours | None = None
+
+
+class ContextField(Part):
+    """Something that callers may say of a recording, for conditions as `context.<name>`.
+
+    Attributes:
+        kind: What it is.
+        default: What it is taken for where the caller doesn't say, or says something else.
+    """
+
+    kind: Kind
+    default: bool | int | float | str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _typed(cls, fields: object) -> object:
+        if not isinstance(fields, Mapping) or not {"kind", "default"} <= set(fields):
+            return fields  # told by the fields themselves
+        kind, default = fields["kind"], fields["default"]
+        if kind not in KINDS:
+            return fields
+        return {**fields, "default": typed(default, kind)}
+
+
+def typed(value: object, kind: Kind) -> bool | int | float | str:
+    """A value as a kind, from its own type or from the text of a file.
+
+    Raises:
+        ValueError: It isn't one.
+    """
+    if kind == "string" and isinstance(value, str):
+        return value
+    if kind == "bool" and value in (True, False, "true", "false"):
+        return value in (True, "true")
+    number = isinstance(value, int | float | str) and not isinstance(value, bool)
+    if number and kind == "int" and not isinstance(value, float):
+        return int(value)
+    if number and kind == "double" and math.isfinite(out := float(value)):
+        return out
+    raise ValueError(f"this is no {kind}")
+
+
+class History(Part):
+    """What a policy remembers of a pseudonym.
+
+    Attributes:
+        windows: Lengths by name, in seconds. `history.<window>.<category>` is how many earlier
+            incidents of that category there were in it; `history.<window>.any` of any.
+        cool_down: Seconds in which another recording with the same rule joins the case that is
+            there, rather than opening one.
+    """
+
+    windows: Mapping[Name, Annotated[int, Field(gt=0, le=MAX_DEADLINE)]] = Field(
+        default_factory=dict
+    )
+    cool_down: Annotated[int, Field(ge=0, le=MAX_DEADLINE)] = 0
 
 
 class Consequence(Part):
@@ -168,12 +256,16 @@ class Rule(Consequence):
     """A consequence and when it follows.
 
     Attributes:
+        when: In CEL; see `conditions`.
+        falls_with: Scores that may rise and the condition no longer hold. No score may that isn't
+            named here, so no rule is lost by accident because something was heard better.
         mode: "live" decides, "shadow" is only tried, "off" is kept for the record.
         legal: Notes for counsel. Only people read them.
     """
 
     id: Slug
-    when: When
+    when: Condition
+    falls_with: tuple[str, ...] = ()
     mode: Mode = "live"
     legal: Mapping[Slug, Sentence] = Field(default_factory=dict)
 
@@ -190,11 +282,14 @@ class Fallbacks(Part):
         unknown_category: A category that the policy doesn't know is at or over the threshold
             given here; the severity given here is then its severity.
         invalid_score: A score is not a number from 0 to 1.
+        rule_failed: A condition couldn't be evaluated: it divided by zero, say, or hung on a score
+            that the model doesn't give.
     """
 
     stage_failed: Consequence
     unknown_category: UnknownCategory
     invalid_score: Consequence
+    rule_failed: Consequence
 
     def each(self) -> Iterator[tuple[str, Consequence]]:
         """Each with its name, in their order."""
@@ -202,9 +297,41 @@ class Fallbacks(Part):
             yield name, getattr(self, name)
 
 
+class Given(Part):
+    """A made recording: whatever isn't said of it is 0, unknown, or the default.
+
+    Attributes:
+        sound: Whether it has any; a text has no events and no flags of sound.
+    """
+
+    scores: Mapping[Name, Share] = Field(default_factory=dict)
+    event_scores: Mapping[Name, Share] = Field(default_factory=dict)
+    flags: Mapping[Name, bool] = Field(default_factory=dict)
+    context: Mapping[Name, bool | int | float | str] = Field(default_factory=dict)
+    history: Mapping[Name, Mapping[Name, Annotated[int, Field(ge=0)]]] = Field(default_factory=dict)
+    text: bool = True
+    sound: bool = True
+
+
+class Expected(Part):
+    """What is to be decided: all that is said here, and all that isn't as it comes."""
+
+    tier: Tier
+    rule: Sentence | None = None
+    actions: tuple[Sentence, ...] | None = None
+
+
+class Example(Part):
+    """One test of a policy, kept beside its rules: given this, expect that."""
+
+    name: Sentence
+    given: Given
+    expect: Expected
+
+
 class Graver(Part):
     """What makes categories worse than their own severity says: `add` to each, at most to 7."""
 
-    when: When
+    when: Condition
     categories: Annotated[tuple[Slug, ...], Field(min_length=1)]
     add: Annotated[int, Field(ge=1, le=7)]

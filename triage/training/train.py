@@ -19,7 +19,7 @@ from triage.card import model_card
 from triage.errors import LabelsRefused
 from triage.labels.rows import Labelled, Problem, label_matrix
 from triage.manifest import MANIFEST, Manifest
-from triage.policy.model import load_policy
+from triage.policy.loading import load_policy
 from triage.records import Report
 from triage.settings import Settings
 from triage.taxonomy import EVIDENCE_EVENTS
