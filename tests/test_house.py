@@ -16,11 +16,11 @@ CEILING = 300
 # Lowest first. A module imports from rows above its own, or from its own row without a cycle.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("triage", "errors", "taxonomy"),
-    ("records", "settings"),
+    ("records", "settings", "database"),
     ("weights", "audio", "segment", "encoder", "transcribe", "acoustic", "measurements"),
     ("labels", "text", "calibrate", "metrics", "reliability", "policy", "safeguards"),
     ("classifier", "fusion", "archive"),
-    ("artefact", "manifest", "model_store", "promotions"),
+    ("artefact", "manifest", "model_store", "promotions", "decisions"),
     ("drift",),
     ("card", "live", "pipeline", "registry"),
     ("process", "training"),

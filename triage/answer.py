@@ -101,6 +101,7 @@ def _result(outcome: Outcome, transcript: bool) -> dict[str, Any]:
             "severity": decision.severity,
             "due_at": decision.due_at,
             "mode": decision.mode,
+            "case": decision.case or None,
         },
     }
     if scores.seconds is not None:

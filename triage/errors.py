@@ -171,6 +171,14 @@ class AuditFailed(TriageError):
     status = 503
 
 
+class DecisionsFailed(TriageError):
+    """The store of decisions can't be read or written, so nothing may be answered."""
+
+    slug = "decisions-failed"
+    title = "The store of decisions can't be used"
+    status = 503
+
+
 class AuditTampered(TriageError):
     """An audit file whose chain doesn't hold."""
 

@@ -19,8 +19,7 @@ from triage.encoder import SpeechEncoder
 from triage.errors import InputError, NothingToScore, TooLarge
 from triage.fusion import surprise
 from triage.measurements import distance, of_sound, of_windows, of_words
-from triage.policy.decide import decide
-from triage.policy.loading import load_policy
+from triage.policy.following import PolicyInService
 from triage.policy.model import Policy
 from triage.records import (
     SAMPLE_RATE,
@@ -65,7 +64,7 @@ class Triage:
 
     Args:
         artefact: The model.
-        policy: What decides.
+        policies: Gives what decides.
         speech: The Whisper encoder that the artefact's sound head was fitted on.
         limits: What one recording may be.
         max_characters: Limit on a transcript.
@@ -75,7 +74,7 @@ class Triage:
     def __init__(
         self,
         artefact: Artefact,
-        policy: Policy,
+        policies: PolicyInService,
         speech: SpeechEncoder,
         limits: Limits,
         *,
@@ -83,7 +82,7 @@ class Triage:
         threads: int,
     ) -> None:
         self.artefact = artefact
-        self.policy = policy
+        self.policies = policies
         self._limits = limits
         self._max_characters = max_characters
         self._speech = speech
@@ -104,7 +103,7 @@ class Triage:
         folder = resolve(WHISPER_TINY_EN, settings.whisper)
         return cls(
             artefact,
-            load_policy(settings.policy),
+            PolicyInService(settings.policy, settings.policy_keys, settings.state),
             SpeechEncoder(folder, settings.cores),
             Limits(settings.max_bytes, settings.max_seconds, settings.max_channels),
             max_characters=settings.max_characters,
@@ -155,9 +154,10 @@ class Triage:
             },
         )
 
-    def decide(self, scores: Scores, now: datetime) -> Decision:
-        """What the policy says is to be done about these scores."""
-        return decide(scores, self.policy, now)
+    @property
+    def policy(self) -> Policy:
+        """What decides at this moment."""
+        return self.policies.current()
 
     def _listen(
         self,

@@ -1,4 +1,4 @@
-"""The one guarded way: score, pseudonymise, decide, write to the audit, and only then answer.
+"""The one guarded way: score, pseudonymise, decide, audit, store, and only then answer.
 
 The service, the command line and a batch all come through here, so none of them can skip the
 audit. An outcome exists only once its audit entry does.
@@ -9,18 +9,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
+from triage.decisions import Decided, Decisions, Memory
 from triage.errors import InputError
 from triage.live import Window, folder_of, no_window
 from triage.pipeline import Triage
+from triage.policy.decide import decide
+from triage.policy.diff import diff
+from triage.policy.model import Policy
+from triage.policy.parts import LOOKED_AT
 from triage.records import Decision, Outcome, Recording, Scores
 from triage.safeguards.audit import AuditEntry, AuditLog
 from triage.safeguards.pseudonym import Pseudonymiser, load_key
 from triage.settings import Settings
+
+ACCOUNT = "account"  # what a context calls the one whom a recording is of
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +69,7 @@ class Processor:
         triage: Models and policy.
         pseudonymiser: Turns the caller's ids into pseudonyms for the audit.
         audit: Where every pass is written.
+        decisions: Where decisions are kept, for their history; None keeps none and knows none.
         live: Counts every scored pass, for drift.
         workers: Recordings scored side by side.
         now: The clock.
@@ -70,6 +79,7 @@ class Processor:
     triage: Triage
     pseudonymiser: Pseudonymiser
     audit: AuditLog
+    decisions: Decisions | None = None
     live: Window = field(default_factory=no_window)
     workers: int = 1
     now: Callable[[], datetime] = _now
@@ -82,12 +92,16 @@ class Processor:
         Raises:
             SetupError: What is missing or refused, and what to do.
         """
-        triage = Triage.load(settings)
-        manifest = triage.artefact.manifest
+        triage, audit = Triage.load(settings), AuditLog(settings.state / "audit.jsonl")
+        triage.policies.changed = partial(_written_down, audit)
+        triage.policies.current()  # a policy that can't decide is told of now
+        manifest, decisions = triage.artefact.manifest, Decisions(settings.decisions_url)
+        decisions.forget(settings.decision_days, _now())
         return cls(
             triage,
             Pseudonymiser(load_key(settings)),
-            AuditLog(settings.state / "audit.jsonl"),
+            audit,
+            decisions,
             Window(folder_of(manifest, settings.state), manifest.reference),
             workers=settings.cores,
         )
@@ -104,20 +118,27 @@ class Processor:
 
         Raises:
             AuditFailed: The audit couldn't be written. No answer is given out then.
+            DecisionsFailed: The decisions couldn't be stored. Neither is it then.
         """
         passes = list(self._score(recordings))
-        now = self.now()
-        made = [(self.new_id(), self._decided(scored, now)) for scored in passes]
+        now, policy = self.now(), self.triage.policy
+        memory = Memory(self.decisions, policy.history, now)
+        made = [
+            self._decided(recording, scored, policy, memory, now)
+            for recording, scored in zip(recordings, passes, strict=True)
+        ]
         hashes = self.audit.append_many(
             [
-                AuditEntry(_kind(result), self._body(id, recording, result, way), now)
-                for (id, result), recording in zip(made, recordings, strict=True)
+                AuditEntry(_kind(one), self._body(one, recording, way), now)
+                for one, recording in zip(made, recordings, strict=True)
             ]
         )
+        if self.decisions and (kept := [one for one in made if isinstance(one, Decided)]):
+            self.decisions.add(kept)
         self.live.add(scored for scored in passes if isinstance(scored, Scores))
         return [
-            _answer(id, recording.id, result, audit_hash)
-            for (id, result), recording, audit_hash in zip(made, recordings, hashes, strict=True)
+            _answer(one, recording.id, audit_hash)
+            for one, recording, audit_hash in zip(made, recordings, hashes, strict=True)
         ]
 
     def _score(self, recordings: Sequence[Recording]) -> Iterator[Scores | InputError]:
@@ -147,46 +168,85 @@ class Processor:
                 failures={"score": type(error).__name__},
             )
 
-    def _decided(self, scored: Scores | InputError, now: datetime) -> _Decided | InputError:
+    def _decided(
+        self,
+        recording: Recording,
+        scored: Scores | InputError,
+        policy: Policy,
+        memory: Memory,
+        now: datetime,
+    ) -> Decided | _Refused:
         if isinstance(scored, InputError):
-            return scored
-        return _Decided(scored, self.triage.decide(scored, now))
+            return _Refused(self.new_id(), scored)
+        id, account = self.new_id(), self._account(recording)
+        counts = memory.counts(account)
+        decision = decide(scored, policy, now, context=recording.context, history=counts)
+        shadow = decision
+        if policy.has_shadow:
+            shadow = decide(
+                scored, policy, now, context=recording.context, history=counts, mode="shadow"
+            )
+        if decision.tier in LOOKED_AT:
+            decision = replace(decision, case=memory.case(account, decision.rule, id))
+        memory.add(account, decision)
+        return Decided(id, now, account, scored, decision, shadow)
 
-    def _body(
-        self, id: str, recording: Recording, result: _Decided | InputError, way: str
-    ) -> Mapping[str, Any]:
+    def _account(self, recording: Recording) -> str:
+        """The pseudonym of whom a recording is of; empty if the caller doesn't say."""
+        account = recording.context.get(ACCOUNT)
+        if not isinstance(account, str | int) or account == "":
+            return ""
+        return self.pseudonymiser.pseudonym(str(account), ACCOUNT)
+
+    def _body(self, one: Decided | _Refused, recording: Recording, way: str) -> Mapping[str, Any]:
         common = {
-            "id": id,
+            "id": one.id,
             "way": way,
             "recording": self.pseudonymiser.pseudonym(recording.id),
             "model": self.triage.artefact.manifest.name,
-            "policy": self.triage.policy.digest,
         }
-        if isinstance(result, InputError):
-            return common | {"refused": result.slug}
-        scores, decision = result.scores, result.decision
+        if isinstance(one, _Refused):
+            return common | {"refused": one.error.slug}
+        scores, decision = one.scores, one.decision
         return common | {
+            "account": one.account,
+            "policy": decision.policy_digest,
             "tier": decision.tier,
             "rule": decision.rule,
             "actions": list(decision.actions),
             "due_at": decision.due_at,
             "severity": decision.severity,
+            "case": decision.case,
             "categories": [name for name, on in decision.category_flagged.items() if on],
             "failures": dict(scores.failures),
         }
 
 
 @dataclass(frozen=True, slots=True)
-class _Decided:
-    scores: Scores
-    decision: Decision
+class _Refused:
+    id: str
+    error: InputError
 
 
-def _kind(result: _Decided | InputError) -> str:
-    return "refusal" if isinstance(result, InputError) else "decision"
+def _written_down(audit: AuditLog, old: Policy | None, new: Policy, signed_by: str) -> None:
+    """Puts a change of policy into the audit, with what changes for whom."""
+    body = {
+        "name": new.name,
+        "version": new.version,
+        "owner": new.owner,
+        "before": old.digest if old else "",
+        "after": new.digest,
+        "signed_by": signed_by,
+        "changes": [f"{one.whom}: {one.what}" for one in (diff(old, new) if old else ())],
+    }
+    audit.append("policy", body, _now())
 
 
-def _answer(id: str, recording: str, result: _Decided | InputError, audit_hash: str) -> Answer:
-    if isinstance(result, InputError):
-        return Refusal(id, recording, result, audit_hash)
-    return Outcome(id, recording, result.scores, result.decision, audit_hash)
+def _kind(one: Decided | _Refused) -> str:
+    return "refusal" if isinstance(one, _Refused) else "decision"
+
+
+def _answer(one: Decided | _Refused, recording: str, audit_hash: str) -> Answer:
+    if isinstance(one, _Refused):
+        return Refusal(one.id, recording, one.error, audit_hash)
+    return Outcome(one.id, recording, one.scores, one.decision, audit_hash)

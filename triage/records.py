@@ -33,7 +33,9 @@ class Recording:
         id: The caller's own name for it; leaves the core only towards that caller.
         audio: An encoded file, whole in memory, or the path of one.
         transcript: The caller's transcript, if they have one.
-        context: Whatever the caller's policy wants to know (locale, device kind, time).
+        context: Whatever the caller's policy wants to know (locale, device kind, time). By
+            `account` it says whose recording it is, so that a policy can count what came before;
+            that is made a pseudonym of and kept nowhere else.
     """
 
     id: str = field(repr=False)
@@ -210,6 +212,8 @@ class Decision:
         due_at: When somebody must have looked, RFC 3339 in UTC; None where nobody must.
         policy, policy_digest: Which policy, exactly.
         mode: "live" decides; "shadow" is only recorded.
+        case: What the escalation belongs to; another one's where it came shortly after it. Empty
+            where nobody has to look.
     """
 
     tier: str
@@ -223,6 +227,7 @@ class Decision:
     policy: str
     policy_digest: str
     mode: Literal["live", "shadow"] = "live"
+    case: str = ""
 
 
 @dataclass(frozen=True, slots=True)

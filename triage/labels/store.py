@@ -13,7 +13,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import fields
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -22,16 +22,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import CreateTable
 
-from triage.errors import BadSetting, LabelsRefused, SetupError
+from triage.database import engine, told
+from triage.errors import BadSetting, LabelsRefused
 from triage.labels.rows import Labelled
 
 VERSION = 1  # of the tables; raise it with every change to them, and bring older ones along
 BATCH = 1_000  # rows held in memory besides the caller's own
-PATIENCE = 30  # seconds that SQLite waits for another writer
+STORE = "store of labels"
 NOBODY = ""  # stands for an unknown annotator; a primary key may not be NULL
 SHARED = ("source", "licence", "split", "annotator")  # many rows have the same ones
 
@@ -83,8 +83,10 @@ class Store:
 
     def __init__(self, url: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._now = now
-        self._engine = _engine(url)
-        with _told(BadSetting, "can't be opened", "Look at TRIAGE_STORE and the database's rights"):
+        self._engine = engine(url, setting="TRIAGE_STORE", file="labels.db")
+        with told(
+            STORE, BadSetting, "can't be opened", "Look at TRIAGE_STORE and the database's rights"
+        ):
             self._prepare()
 
     def put(self, rows: Iterable[Labelled]) -> Taken:
@@ -100,7 +102,10 @@ class Store:
         at, taken = self._now().astimezone(UTC), Counter[str]()
         waiting = iter(rows)
         remedy = "What it held before is still there. Make room, or try again"
-        with _told(LabelsRefused, "can't be written", remedy), self._engine.begin() as connection:
+        with (
+            told(STORE, LabelsRefused, "can't be written", remedy),
+            self._engine.begin() as connection,
+        ):
             # Until the end no one else writes: SQLite locks the file, PostgreSQL this row.
             connection.execute(SCHEMA.update().values(version=SCHEMA.c.version))
             while batch := {_key(row): _columns(row) for row in islice(waiting, BATCH)}:
@@ -115,7 +120,7 @@ class Store:
         """
         query = sa.select(*ROW).order_by(LABELS.c.id, LABELS.c.annotator)
         with (
-            _told(LabelsRefused, "can't be read", "Restore it from a copy"),
+            told(STORE, LabelsRefused, "can't be read", "Restore it from a copy"),
             self._engine.connect() as opened,
         ):
             for found in opened.execution_options(yield_per=BATCH).execute(query).mappings():
@@ -124,7 +129,7 @@ class Store:
     def count(self) -> int:
         """How many rows there are, one for each annotator of each id."""
         with (
-            _told(LabelsRefused, "can't be read", "Restore it from a copy"),
+            told(STORE, LabelsRefused, "can't be read", "Restore it from a copy"),
             self._engine.connect() as opened,
         ):
             return opened.execute(sa.select(sa.func.count()).select_from(LABELS)).scalar_one()
@@ -151,56 +156,6 @@ class Store:
                 "Triage, or name another store in TRIAGE_STORE.",
                 limit=VERSION,
             )
-
-
-def _engine(url: str) -> sa.Engine:
-    try:
-        parsed = sa.make_url(url)
-        sqlite = parsed.get_backend_name() == "sqlite"
-        engine = sa.create_engine(
-            parsed,
-            poolclass=NullPool,  # so that nothing stays open between two commands
-            hide_parameters=True,
-            connect_args={"timeout": PATIENCE} if sqlite else {},
-        )
-    except (SQLAlchemyError, ImportError) as error:
-        raise BadSetting(
-            f"TRIAGE_STORE is no URL of a database that can be used here ({type(error).__name__}). "
-            "Write sqlite:///folder/labels.db, or postgresql+psycopg://… with psycopg installed."
-        ) from None
-    if sqlite and parsed.database:
-        _make_private(Path(parsed.database))
-        sa.event.listen(engine, "connect", _write_ahead)
-    return engine
-
-
-def _make_private(file: Path) -> None:
-    """Makes the file before SQLite does, which would let others read it."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.touch(mode=0o600)
-    except OSError as error:
-        raise BadSetting(
-            f"The store's file can't be made ({error.strerror}). Name another place in "
-            "TRIAGE_STORE or TRIAGE_STATE."
-        ) from None
-
-
-def _write_ahead(connection: Any, _record: object) -> None:
-    """Readers go on while somebody writes."""
-    connection.execute("PRAGMA journal_mode=WAL")
-
-
-@contextmanager
-def _told(kind: type[SetupError], what: str, remedy: str) -> Iterator[None]:
-    """Turns a database's error into ours: its own message may hold a row's content."""
-    try:
-        yield
-    except SQLAlchemyError as error:
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        code = getattr(cause, "sqlite_errorname", None) or getattr(cause, "sqlstate", None)
-        code = code or type(cause).__name__
-        raise kind(f"The store of labels {what} ({code}). {remedy}.") from None
 
 
 def _put(

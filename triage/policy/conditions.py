@@ -30,7 +30,9 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 Value = bool | int | float | str | list[dict[str, Any]]
 
 _MACRO = re.compile(r"\.\s*(?:all|exists|exists_one|filter|map)\s*\(")
-_STRING = re.compile(r"""[rRbB]{0,2}(?:\"\"\".*?\"\"\"|'''.*?'''|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')""", re.S)
+_STRING = re.compile(
+    r"""[rRbB]{0,2}(?:\"\"\".*?\"\"\"|'''.*?'''|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')""", re.S
+)
 _NAME = re.compile(r"(?<![\w.])[A-Za-z_]\w*(?:\s*\.\s*[A-Za-z_]\w*)*")
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w.])")
 _WHERE = re.compile(r"<input>:(\d+):(\d+): ([^\n]+)")
@@ -95,7 +97,9 @@ class Vocabulary:
     def numbers(self, text: str) -> tuple[float, ...]:
         """The numbers that a condition compares with, levels among them; rising."""
         filled = self.filled(text)
-        return tuple(sorted({float(n[0]) for part in _parts(filled) for n in _NUMBER.finditer(part)}))
+        return tuple(
+            sorted({float(n[0]) for part in _parts(filled) for n in _NUMBER.finditer(part)})
+        )
 
     @cached_property
     def _without(self) -> cel.Env:
@@ -130,7 +134,7 @@ class Vocabulary:
         found = _WHERE.search(message)
         if found is None:
             return Wrong("this isn't CEL")
-        line, column, why = int(found[1]), int(found[2]) , found[3]
+        line, column, why = int(found[1]), int(found[2]), found[3]
         if unknown := _UNDECLARED.search(why):
             known = [*self.kinds, *self.levels, EVENTS]
             why = f"nothing is named {unknown[1]}{nearest(unknown[1], known)}"
@@ -207,7 +211,9 @@ def _bounded(text: str) -> None:
     if nested := next(_nested_macros(text), None):
         before = text[:nested]
         line, column = before.count("\n") + 1, nested - before.rfind("\n")
-        raise Wrong("a macro that walks over a list can't hold another: it may run long", line, column)
+        raise Wrong(
+            "a macro that walks over a list can't hold another: it may run long", line, column
+        )
 
 
 def _nested_macros(text: str) -> Iterator[int]:

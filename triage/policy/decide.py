@@ -107,7 +107,7 @@ def values_of(
     heard = scores.event_scores or dict.fromkeys(policy.events, 0.0)
     values |= {f"event_scores.{name}": one for name, one in heard.items()}
     values |= {f"flags.{name}": one for name, one in scores.flags.items()}
-    values["text_present"] = scores.transcript is not None and bool(scores.transcript.text.strip())
+    values["text_present"] = any("text" in inputs for inputs in scores.applied.values())
     values["sound_present"] = scores.seconds is not None
     for name, asked in policy.context.items():
         try:
@@ -145,7 +145,9 @@ def _held(
         conditions.met({**values, **dict(zip(unknown, way, strict=True))})
         for way in product((False, True), repeat=len(unknown))
     ]
-    return [_joined(found, any_) for found, any_ in zip(zip(*ways, strict=True), either, strict=True)]
+    return [
+        _joined(found, any_) for found, any_ in zip(zip(*ways, strict=True), either, strict=True)
+    ]
 
 
 def _joined(found: Sequence[bool | None], either: bool) -> bool | None:

@@ -11,7 +11,7 @@ from triage.policy.decide import decide
 from triage.policy.document import MAX_BYTES
 from triage.policy.model import Policy, parse_policy
 from triage.policy.parts import Example, Given
-from triage.records import Decision, Scores, Transcript
+from triage.records import Decision, Scores
 
 _NOON = datetime(2000, 1, 1, 12, tzinfo=UTC)  # no rule asks for the time
 
@@ -44,7 +44,15 @@ def load_policy(path: Path, today: date | None = None) -> Policy:
         PolicyRefused: The file can't be read, isn't a policy, fails one of its own tests, or isn't
             in effect; says where and why.
     """
-    policy = parse_policy(read_policy(path))
+    return approved(parse_policy(read_policy(path)), today)
+
+
+def approved(policy: Policy, today: date | None = None) -> Policy:
+    """A policy that passes its own tests and is in effect.
+
+    Raises:
+        PolicyRefused: It doesn't, or isn't.
+    """
     if failed := tested(policy):
         told = "; ".join(str(one) for one in failed[:5])
         raise PolicyRefused(f"{len(failed)} of the policy's own tests failed. {told}.")
@@ -88,11 +96,10 @@ def _decided(policy: Policy, given: Given) -> Decision:
     scores = Scores(
         model="test",
         categories={**zero[0], **given.scores},
-        applied={},
+        applied=dict.fromkeys(policy.categories, given.inputs),
         seconds=10.0 if given.sound else None,
         event_scores={**zero[1], **given.event_scores} if given.sound else {},
         flags=given.flags,
-        transcript=Transcript("words") if given.text else None,
     )
     return decide(scores, policy, _NOON, context=given.context, history=given.history)
 
@@ -105,9 +112,7 @@ def _wanted(example: Example) -> str:
 def _got(example: Example, decision: Decision) -> str:
     """The decision, as far as the test speaks of it."""
     rule = None if example.expect.rule is None else decision.rule
-    return _told(
-        decision.tier, rule, None if example.expect.actions is None else decision.actions
-    )
+    return _told(decision.tier, rule, None if example.expect.actions is None else decision.actions)
 
 
 def _told(tier: str, rule: str | None, actions: tuple[str, ...] | None) -> str:

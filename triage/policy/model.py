@@ -20,6 +20,7 @@ from triage.policy.conditions import Conditions, Kind, Vocabulary, Wrong, neares
 from triage.policy.document import Document, Where
 from triage.policy.monotone import falling
 from triage.policy.parts import (
+    ANY,
     LOOKED_AT,
     TIERS,
     Category,
@@ -43,7 +44,6 @@ from triage.policy.parts import (
 from triage.taxonomy import EVENTS, FLAGS
 
 NO_RULE = "none"  # the rule that a decision names when none was met
-ANY = "any"  # of a window's categories
 
 # What is wrong, where in the policy, and on which line and column of the text that stands there.
 _Problem = tuple[Where, str] | tuple[Where, str, tuple[int, int]]
@@ -88,6 +88,11 @@ class Policy(Part):
     def critical(self) -> tuple[str, ...]:
         """The categories that must not be missed."""
         return tuple(name for name, one in self.categories.items() if one.critical)
+
+    @cached_property
+    def has_shadow(self) -> bool:
+        """Whether any rule is only tried."""
+        return any(rule.mode == "shadow" for rule in self.rules)
 
     @cached_property
     def counted(self) -> tuple[str, ...]:
@@ -255,7 +260,10 @@ def _example_problems(policy: Policy, where: Where, example: Example) -> Iterato
     for part, names, known in named:
         for name in names:
             if name not in known:
-                yield (*where, "given", part, name), f"nothing is named {name}{nearest(name, known)}"
+                yield (
+                    (*where, "given", part, name),
+                    f"nothing is named {name}{nearest(name, known)}",
+                )
     if expect.rule is not None and expect.rule not in rules:
         known = nearest(expect.rule, rules)
         yield (*where, "expect", "rule"), f"there is no rule {expect.rule}{known}"

@@ -24,7 +24,9 @@ from pydantic import (
 )
 
 from triage.policy.conditions import KINDS, Kind, nearest
+from triage.records import InputKind
 
+ANY = "any"  # every category of a history together
 MAX_DEADLINE = 30 * 86_400  # s; by then the default deletion clock has run out
 
 Tier = Literal["E0", "E1", "E2", "E3", "E4"]
@@ -311,6 +313,12 @@ class Given(Part):
     history: Mapping[Name, Mapping[Name, Annotated[int, Field(ge=0)]]] = Field(default_factory=dict)
     text: bool = True
     sound: bool = True
+
+    @property
+    def inputs(self) -> tuple[InputKind, ...]:
+        """As scores name them."""
+        asked: tuple[tuple[InputKind, bool], ...] = (("audio", self.sound), ("text", self.text))
+        return tuple(name for name, there in asked if there)
 
 
 class Expected(Part):
