@@ -13,7 +13,8 @@ from triage.artefact import load
 from triage.audio import decode
 from triage.encoder import Encoded, SpeechEncoder
 from triage.pipeline import Triage
-from triage.policy.model import load_policy
+from triage.policy.following import PolicyInService
+from triage.policy.loading import load_policy
 from triage.process import Processor
 from triage.records import SAMPLE_RATE, Floats, Outcome, Recording, Span, Waveform
 from triage.registry import in_service
@@ -41,7 +42,7 @@ class Ours:
         self._transcriber = Transcriber(self._speech)
         self._triage = Triage(
             load(in_service(settings)),
-            load_policy(settings.policy),
+            PolicyInService.fixed(load_policy(settings.policy)),
             self._speech,
             LIMITS,
             max_characters=settings.max_characters,

@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,13 +19,15 @@ import pytest
 
 from triage.errors import NothingToScore, TooLarge, UnsupportedAudio
 from triage.manifest import FORMAT, Manifest
-from triage.policy.decide import decide
-from triage.policy.model import Policy, load_policy
+from triage.policy.following import PolicyInService
+from triage.policy.loading import load_policy
+from triage.policy.model import Policy
 from triage.process import Processor
-from triage.records import Decision, Event, Evidence, Recording, Scores, Span, Transcript
+from triage.records import Event, Evidence, Recording, Scores, Span, Transcript
 from triage.safeguards.audit import AuditLog
 from triage.safeguards.pseudonym import Pseudonymiser
 from triage.settings import Settings
+from triage.taxonomy import CATEGORIES, EVENTS
 from triage.text import TextEncoder
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -58,6 +59,8 @@ MANIFEST = Manifest.model_validate(
         "metrics": {},
     }
 )
+NOTHING = dict.fromkeys(CATEGORIES, 0.0)
+SILENCE = dict.fromkeys(EVENTS, 0.0)
 
 
 @dataclass
@@ -66,10 +69,12 @@ class FakeTriage:
 
     Attributes:
         heard: Every recording that was scored, in the order of their scoring.
+        followed: A policy's file, in place of the fixed policy.
         hold: While set, scoring waits until it is released.
     """
 
-    policy: Policy
+    fixed: Policy
+    followed: PolicyInService | None = None
     heard: list[Recording] = field(default_factory=list)
     hold: threading.Event | None = None
     waiting: threading.Event = field(default_factory=threading.Event)
@@ -88,8 +93,13 @@ class FakeTriage:
             raise UnsupportedAudio("The bytes are not audio.")
         return self._scores(recording)
 
-    def decide(self, scores: Scores, now: datetime) -> Decision:
-        return decide(scores, self.policy, now)
+    @property
+    def policy(self) -> Policy:
+        return self.policies.current()
+
+    @property
+    def policies(self) -> PolicyInService:
+        return self.followed or PolicyInService.fixed(self.fixed)
 
     def _scores(self, recording: Recording) -> Scores:
         screams = recording.audio is not None
@@ -97,10 +107,10 @@ class FakeTriage:
         span = Span(0.0, 1.0)
         return Scores(
             model=MANIFEST.name,
-            categories={"violence": 0.1, "distress": 0.9 if screams else 0.2},
+            categories=NOTHING | {"violence": 0.1, "distress": 0.9 if screams else 0.2},
             applied={"violence": (), "distress": ("audio",) if screams else ()},
             seconds=1.0 if screams else None,
-            event_scores={"scream": 0.95, "speech": 0.1} if screams else {},
+            event_scores=SILENCE | {"scream": 0.95, "speech": 0.1} if screams else {},
             events=(Event("scream", 0.0, 1.0, 0.95),) if screams else (),
             flags={"speech_absent": True} if screams else {},
             evidence=(Evidence("distress", "audio", "scream", 2.3, span),) if screams else (),

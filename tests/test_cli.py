@@ -31,7 +31,7 @@ from triage.labels.rows import Labelled
 from triage.manifest import FORMAT, EncoderNote, Manifest, SourceNote
 from triage.pipeline import Triage
 from triage.policy.decide import decide
-from triage.policy.model import load_policy
+from triage.policy.loading import load_policy
 from triage.process import Processor
 from triage.records import Decision, Event, Evidence, Recording, Scores, Span, Transcript
 from triage.safeguards.audit import AuditLog, verify

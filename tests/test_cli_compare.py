@@ -20,7 +20,7 @@ from triage.labels.write import write_rows
 from triage.measure import latency
 from triage.measure.comparison import Comparison, stored
 from triage.pipeline import Triage
-from triage.policy.model import load_policy
+from triage.policy.loading import load_policy
 from triage.records import Recording
 from triage.settings import settings
 

@@ -24,7 +24,7 @@ from triage.errors import ArtefactRefused, PromotionRefused
 from triage.manifest import read_manifest
 from triage.measure.gate import Finding
 from triage.pipeline import Triage
-from triage.policy.model import load_policy
+from triage.policy.loading import load_policy
 from triage.registry import champion, history, in_service
 from triage.settings import Settings
 
@@ -235,7 +235,7 @@ def test_the_model_in_service_is_told_and_not_compared(
 
 def test_what_the_policy_and_the_model_do_not_know_is_told(make: Make) -> None:
     out = run("promote", make("mine"))
-    assert "The policy names the category self_harm, which nothing scores" in out
+    assert "The policy names the category self_harm, which the model doesn't score" in out
 
 
 def test_a_model_that_is_set_here_is_told(

@@ -17,15 +17,15 @@ from triage.errors import AuditFailed, BadSetting, LabelsRefused, NothingToScore
 from triage.labels.read import read_labels
 from triage.pipeline import Triage
 from triage.policy.decide import decide
-from triage.policy.model import load_policy
+from triage.policy.loading import load_policy
 from triage.process import Processor
 from triage.records import Decision, Recording, Scores
 from triage.safeguards.audit import AuditLog, verify
 from triage.safeguards.pseudonym import Pseudonymiser
 from triage.safeguards.sampling import LEDGER, Ledger, Sampled
 from triage.settings import Settings, settings
+from triage.taxonomy import CATEGORIES
 
-CATEGORIES = ("violence", "sexual", "distress")
 SCORES = {
     "private": {"sexual": 0.9},
     "help": {"distress": 0.95},

@@ -20,7 +20,8 @@ from triage.measure.compare import compare
 from triage.measure.comparison import FOLDER, Comparison, store, stored
 from triage.measure.evaluate import ANY
 from triage.measure.gate import findings
-from triage.policy.model import Policy, load_policy
+from triage.policy.loading import load_policy
+from triage.policy.model import Policy
 from triage.records import Recording, Scores
 from triage.settings import Settings
 from triage.weights import sha256

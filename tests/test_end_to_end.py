@@ -18,7 +18,7 @@ import pytest
 
 from triage.answer import as_json
 from triage.archive import read
-from triage.policy.model import load_policy
+from triage.policy.loading import load_policy
 from triage.process import Answer, Processor, Refusal
 from triage.records import Outcome, Recording
 from triage.safeguards.audit import AuditLog, verify

@@ -11,6 +11,7 @@ import pytest
 from triage import errors
 from triage.errors import (
     AuditFailed,
+    DecisionsFailed,
     InputError,
     NothingToScore,
     SetupError,
@@ -51,7 +52,7 @@ def test_a_problem_is_named_for_machines_and_titled_for_people(kind: type[Triage
 def test_the_status_says_whose_fault_it_is(kind: type[TriageError]) -> None:
     if issubclass(kind, InputError):
         assert kind.status in {400, 413, 415, 422}
-    elif issubclass(kind, SetupError | AuditFailed):
+    elif issubclass(kind, SetupError | AuditFailed | DecisionsFailed):
         assert kind.status == 503
     else:
         assert kind.status == 500

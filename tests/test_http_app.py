@@ -195,7 +195,8 @@ def test_the_model_is_described(client: TestClient) -> None:
 def test_the_policy_is_described(client: TestClient, fake_triage: Any) -> None:
     policy = fake_triage.policy
     told = client.get("/policy").json()
-    assert told == about_policy(policy)
+    assert told == about_policy(policy) | {"problem": ""}
+    assert "members" not in str(told)
     assert (told["name"], told["digest"]) == (policy.name, policy.digest)
     violence = policy.categories["violence"]
     assert told["categories"]["violence"] == {

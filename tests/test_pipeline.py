@@ -20,6 +20,7 @@ from triage.classifier import Head
 from triage.encoder import Encoded
 from triage.errors import InputError, NothingToScore, TooLarge, UnsupportedAudio
 from triage.pipeline import Triage
+from triage.policy.decide import decide
 from triage.process import Processor
 from triage.records import SAMPLE_RATE, Evidence, Floats, Recording, Scores, Span, Word
 from triage.segment import LONGEST_CHUNK
@@ -338,7 +339,7 @@ def test_a_stage_that_fails_is_named_and_a_person_looks(
     assert scores.failures == {stage: "RuntimeError"}
     assert scores.flags["stage_failed"]
     assert tuple(scores.categories) == triage.artefact.manifest.categories
-    decision = triage.decide(scores, NOW)
+    decision = decide(scores, triage.policy, NOW)
     assert (decision.tier, decision.rule) == ("E2", "fallback:stage_failed")
     assert decision.actions == ("queue:unscored",)
     assert decision.due_at == "2026-05-05T12:00:00Z"
@@ -524,7 +525,7 @@ def test_a_model_that_cant_tell_music_says_nothing_of_films(triage: Triage, samp
 def reloaded(triage: Triage, **changed: Any) -> Triage:
     return Triage(
         replace(triage.artefact, **changed),
-        triage.policy,
+        triage.policies,
         triage._speech,
         LIMITS,
         max_characters=10**6,

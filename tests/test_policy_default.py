@@ -6,19 +6,24 @@ from pathlib import Path
 import pytest
 
 from triage.policy import model
+from triage.policy.against import check
+from triage.policy.conditions import MAX_CHARACTERS
 from triage.policy.decide import decide
-from triage.policy.model import Policy, check, load_policy
+from triage.policy.explain import explain
+from triage.policy.loading import load_policy
+from triage.policy.model import Policy, parse_policy
 from triage.records import Decision, Scores
 from triage.settings import Settings
-from triage.taxonomy import CATEGORIES, EVENTS
+from triage.taxonomy import CATEGORIES, EVENTS, FLAGS
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+FOLDER = Path(model.__file__).parent
 NEVER_ALONE = {"sexual": "E0", "harassment": "E1"}
 
 
 @pytest.fixture(scope="module")
 def policy() -> Policy:
-    return load_policy(Path(model.__file__).with_name("default.yaml"))
+    return load_policy(FOLDER / "default.yaml")
 
 
 def decided(policy: Policy, **given: float) -> Decision:
@@ -29,6 +34,8 @@ def decided(policy: Policy, **given: float) -> Decision:
             model="test",
             categories={name: scores[name] for name in CATEGORIES},
             applied={},
+            seconds=10.0,
+            flags=dict.fromkeys(FLAGS, False),
             event_scores={name: scores[name] for name in EVENTS},
         ),
         policy,
@@ -143,9 +150,75 @@ def test_a_scream_makes_it_worse(policy: Policy) -> None:
 
 def test_what_points_to_a_crime_against_a_child_says_what_the_law_asks(policy: Policy) -> None:
     for rule in policy.rules:
-        if "child_safety" in rule.when.names()["category"]:
+        if "scores.child_safety" in policy.rule_words.names(rule.when):
             assert "2258A" in rule.legal["us"]
         if rule.legal:
             assert rule.legal["counsel"] == "to be confirmed"
         if rule.tier == "E4":
             assert "2702(b)(8)" in rule.legal["us"]
+
+
+def test_it_says_how_much_was_missing(policy: Policy) -> None:
+    scores = Scores(
+        model="test",
+        categories=dict.fromkeys(CATEGORIES, 0.0) | {"distress": 0.65},
+        applied={},
+        seconds=10.0,
+        event_scores=dict.fromkeys(EVENTS, 0.0),
+        flags=dict.fromkeys(FLAGS, False),
+    )
+    found = explain(scores, policy, NOW)
+    assert (found.decision.rule, found.met) == (
+        "distress-possible",
+        {"distress-possible": {"scores.distress": 0.65}},
+    )
+    assert found.nearest is not None
+    assert (found.nearest.rule, found.nearest.tier) == ("distress-likely", "E3")
+    assert found.nearest.missing == {"scores.distress": pytest.approx(0.05)}
+
+
+def test_a_text_is_decided_without_any_flag_known(policy: Policy) -> None:
+    text = Scores(
+        model="test",
+        categories=dict.fromkeys(CATEGORIES, 0.0) | {"self_harm": 0.8},
+        applied={"self_harm": ("text",)},
+    )
+    decision = decide(text, policy, NOW)
+    assert (decision.tier, decision.rule) == ("E3", "self-harm-likely")
+    assert "withhold" not in decision.actions
+
+
+def test_what_was_hardly_meant_for_the_device_stays_out_of_the_sample(policy: Policy) -> None:
+    scores = Scores(
+        model="test",
+        categories=dict.fromkeys(CATEGORIES, 0.0),
+        applied={},
+        seconds=10.0,
+        event_scores=dict.fromkeys(EVENTS, 0.0),
+        flags=dict.fromkeys(FLAGS, False) | {"likely_accidental": True},
+    )
+    decision = decide(scores, policy, NOW)
+    assert (decision.tier, decision.rule, decision.actions) == ("E0", "accidental", ("withhold",))
+
+
+def test_a_model_that_does_not_score_what_a_rule_needs_sends_it_to_people(policy: Policy) -> None:
+    scores = Scores("test", {"distress": 0.0}, {}, 10.0, dict.fromkeys(EVENTS, 0.0))
+    decision = decide(scores, policy, NOW)
+    assert (decision.tier, decision.rule) == ("E2", "fallback:rule_failed")
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_policy_that_ships_is_in_effect_and_passes_its_own_tests(path: Path) -> None:
+    shipped = load_policy(path)
+    for rule in shipped.rules:
+        assert len(rule.when) < MAX_CHARACTERS / 2
+    assert shipped.tests or path.stem == "everything"
+
+
+def test_while_there_is_no_policy_people_look_at_everything() -> None:
+    everything = parse_policy((FOLDER / "everything.yaml").read_bytes())
+    for distress in (0.0, 1.0):
+        scores = Scores("test", {"distress": distress}, {})
+        decision = decide(scores, everything, NOW)
+        assert decision.tier == "E2"
+        assert decision.actions == ("queue:no-policy",)

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from triage import process
 from triage.drift import reference_of
 from triage.errors import AuditFailed, NothingToScore
 from triage.live import Window, read
@@ -30,7 +31,7 @@ SAID = "the secret recipe of my aunt"
 ALICE = "alice-kitchen-7"
 BODY = {
     "id", "way", "recording", "model", "policy",
-    "tier", "rule", "actions", "due_at", "severity", "categories", "failures",
+    "account", "case", "tier", "rule", "actions", "due_at", "severity", "categories", "failures",
 }  # fmt: skip
 
 
@@ -158,15 +159,14 @@ def test_what_breaks_the_scoring_ends_before_a_person(
 
 
 def test_a_decision_that_cannot_be_made_is_no_answer(
-    processor: Processor, audit_file: Path
+    processor: Processor, audit_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Undecided(Fragile):
-        def decide(self, scores: Scores, now: datetime) -> Decision:
-            raise ZeroDivisionError
+    def undecided(*_: Any, **__: Any) -> Decision:
+        raise ZeroDivisionError
 
-    undecided = replace(processor, triage=Undecided(processor.triage))  # type: ignore[arg-type]
+    monkeypatch.setattr(process, "decide", undecided)
     with pytest.raises(ZeroDivisionError):
-        undecided.process(said("fine"), "cli")
+        processor.process(said("fine"), "cli")
     assert not audit_file.exists()
 
 

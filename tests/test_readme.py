@@ -22,7 +22,7 @@ from typer.main import get_command
 from triage.answer import as_json
 from triage.cli import demo
 from triage.cli.app import app
-from triage.policy.model import load_policy
+from triage.policy.loading import load_policy
 from triage.process import Processor
 from triage.records import Recording
 from triage.safeguards.audit import AuditLog

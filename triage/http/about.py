@@ -17,8 +17,11 @@ def about_model(manifest: Manifest) -> dict[str, Any]:
 
 
 def about_policy(policy: Policy) -> dict[str, Any]:
-    """A policy as it decides: levels as their numbers, actions as their names."""
-    told = policy.model_dump(mode="json", exclude={"rules", "fallbacks"})
+    """A policy as it decides: levels as their numbers, actions as their names; not who is in it."""
+    queues = {"__all__": {"members"}}
+    told = policy.model_dump(
+        mode="json", exclude={"rules": True, "fallbacks": True, "tests": True, "queues": queues}
+    )
     rules = [
         rule.model_dump(mode="json", exclude_none=True) | {"actions": list(map(str, rule.actions))}
         for rule in policy.rules

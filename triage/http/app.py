@@ -86,7 +86,8 @@ class Api:
         return JSONResponse(about_model(self._processor().triage.artefact.manifest))
 
     async def policy(self, request: Request) -> Response:
-        return JSONResponse(about_policy(self._processor().triage.policy))
+        policies = self._processor().triage.policies
+        return JSONResponse(about_policy(policies.current()) | {"problem": policies.problem})
 
     async def openapi(self, request: Request) -> Response:
         return JSONResponse(self._document)
@@ -112,6 +113,7 @@ class Api:
 def _process(processor: Processor, recordings: list[Recording], way: str) -> list[Answer]:
     began = perf_counter()
     answers = processor.process(recordings, "http")
+    metrics.POLICY_REFUSED.set(bool(processor.triage.policies.problem))
     metrics.count_answers(way, answers, perf_counter() - began)
     return answers
 

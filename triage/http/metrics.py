@@ -65,6 +65,11 @@ BEHIND = Gauge(
     "1 while the promoted model can't be loaded and the one before it serves.",
     multiprocess_mode="livemax",
 )
+POLICY_REFUSED = Gauge(
+    "triage_policy_refused",
+    "1 while the policy's file can't be taken and another policy decides.",
+    multiprocess_mode="livemax",
+)
 
 DRIFT_WINDOW = timedelta(hours=24)
 _DRIFT: tuple[tuple[str, str, Callable[[Drift], float]], ...] = (

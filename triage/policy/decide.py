@@ -15,17 +15,17 @@ failed and what was never scored all end before a person.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Literal
 
-from triage.policy.conditions import EVENTS, Conditions, Value
+from triage.policy.conditions import MAX_FLAGS, Conditions, Value
 from triage.policy.model import NO_RULE, Policy
-from triage.policy.parts import LOOKED_AT, TIERS, Category, Consequence, typed
+from triage.policy.parts import TIERS, Category, Consequence
+from triage.policy.scan import EVENTS
+from triage.policy.surroundings import typed
 from triage.records import Decision, Scores
-
-MOST_UNKNOWN = 6  # flags that a policy's rules may hang on and a recording not support
 
 _RANK = {tier: rank for rank, tier in enumerate(TIERS)}
 _MET_BY_NOTHING = Consequence(tier="E0", actions=(), reason="No rule was met.")
@@ -63,12 +63,8 @@ def decide(
     """
     if now.tzinfo is None:
         raise ValueError("now has no time zone; a deadline must not depend on where it is read")
-    flagged = {
-        slug: bool(score >= _terms(policy, slug).threshold)
-        for slug, score in scores.categories.items()
-    }
     values = values_of(scores, policy, context or {}, history or {})
-    severity, failed = _severities(flagged, values, policy)
+    severity, failed = severities(scores.categories, values, policy)
     values["severity"] = max(severity.values(), default=0)
     held = _held(policy.rule_conditions, values, [rule.reaches_somebody for rule in policy.rules])
     asked = [
@@ -86,7 +82,7 @@ def decide(
         reason=decisive.reason,
         actions=tuple(dict.fromkeys(str(action) for _, one in met for action in one.actions)),
         severity=max(severity.values(), default=0),
-        category_flagged=flagged,
+        category_flagged=_flagged(scores.categories, policy),
         category_severity=severity,
         due_at=_due(now, policy.tiers[decisive.tier].deadline),
         policy=policy.name,
@@ -139,8 +135,8 @@ def _held(
     unknown = [n for n in conditions.spoken if n.startswith("flags.") and n not in values]
     if not unknown:
         return conditions.met(values)
-    if len(unknown) > MOST_UNKNOWN:
-        return [None] * len(either)
+    if len(unknown) > MAX_FLAGS:  # of all rules together; of each there are fewer
+        return [holds(conditions, one, values, any_) for one, any_ in enumerate(either)]
     ways = [
         conditions.met({**values, **dict(zip(unknown, way, strict=True))})
         for way in product((False, True), repeat=len(unknown))
@@ -150,10 +146,28 @@ def _held(
     ]
 
 
+def holds(
+    conditions: Conditions, number: int, values: Mapping[str, Value], either: bool
+) -> bool | None:
+    """Whether one condition holds, as `decide` has it; None where that can't be said.
+
+    Args:
+        conditions, number: Which.
+        values: By name; flags may be missing.
+        either: Whether it holds if it does for one way that they may be, rather than for all.
+    """
+    flags = [name for name in conditions.names(number) if name.startswith("flags.")]
+    unknown = [name for name in flags if name not in values]
+    ways = (
+        dict(zip(unknown, way, strict=True)) for way in product((False, True), repeat=len(unknown))
+    )
+    return _joined([conditions.one(number, {**values, **way}) for way in ways], either)
+
+
 def _joined(found: Sequence[bool | None], either: bool) -> bool | None:
-    if None in found:
-        return None
-    return any(found) if either else all(found)
+    if either and True in found:
+        return True
+    return None if None in found else all(found)
 
 
 def _fallbacks_met(
@@ -190,10 +204,17 @@ def _terms(policy: Policy, slug: str) -> Category:
     return policy.categories.get(slug, policy.fallbacks.unknown_category)
 
 
-def _severities(
-    flagged: Mapping[str, bool], values: Mapping[str, Value], policy: Policy
+def _flagged(categories: Mapping[str, float], policy: Policy) -> dict[str, bool]:
+    return {
+        slug: bool(score >= _terms(policy, slug).threshold) for slug, score in categories.items()
+    }
+
+
+def severities(
+    categories: Mapping[str, float], values: Mapping[str, Value], policy: Policy
 ) -> tuple[dict[str, int], bool]:
     """The severity of each category, and whether what may add to it couldn't be evaluated."""
+    flagged = _flagged(categories, policy)
     severity = {
         slug: _terms(policy, slug).severity if over else 0 for slug, over in flagged.items()
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -66,8 +67,8 @@ def _levels(old: Policy, new: Policy) -> Iterator[Change]:
         before, after = old.levels.get(name), new.levels.get(name)
         if before == after:
             continue
-        users = [rule for rule in new.rules if name in rule.when.split()] or [None]
-        for whom in dict.fromkeys(chain.from_iterable(map(_reached, users))):
+        users = [rule for rule in new.rules if re.search(rf"\b{name}\b", rule.when)]
+        for whom in dict.fromkeys(chain.from_iterable(map(_reached, users))) or [EVERYBODY]:
             raised = before is not None and after is not None and after > before
             more = "fewer" if raised else "more"
             yield Change(
@@ -161,9 +162,9 @@ def _rules(old: Policy, new: Policy) -> Iterator[Change]:
             for whom in _reached(was):
                 yield Change(whom, f"{name} is gone: {was.tier} {_when(was.when)}", weaker=True)
         elif was is not None and now is not None and was != now:
-            whom = dict.fromkeys([*_reached(was), *_reached(now)])
+            everyone = dict.fromkeys([*_reached(was), *_reached(now)])
             for told, weaker in _rule(was, now):
-                yield from (Change(one, f"{name} {told}", weaker) for one in whom)
+                yield from (Change(one, f"{name} {told}", weaker) for one in everyone)
     order = [name for name in before if name in after]
     if order != [name for name in after if name in before]:
         yield Change(EVERYBODY, "rules come in another order, which settles ties between them")
@@ -206,9 +207,7 @@ def _memory(old: Policy, new: Policy) -> Iterator[Change]:
         yield Change(EVERYBODY, f"callers may say: {', '.join(new.context) or 'nothing'}")
 
 
-def _reached(one: Consequence | None) -> list[str]:
-    if one is None:
-        return [EVERYBODY]
+def _reached(one: Consequence) -> list[str]:
     return list(dict.fromkeys(a.whom for a in one.actions if a.whom)) or [NOBODY]
 
 

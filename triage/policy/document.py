@@ -82,11 +82,24 @@ class Document:
     """
 
     def __init__(self, data: bytes) -> None:
-        root = _compose(_decode(data))
+        text = _decode(data)
+        root = _compose(text)
         if not isinstance(root, yaml.MappingNode):
             raise PolicyRefused("The policy is empty or no mapping. Start it with `name:`.")
-        self._root = root
+        self._root, self._text = root, text
         self.fields: dict[str, Any] = _construct(root)
+
+    def replaced(self, where: Where, word: str) -> bytes:
+        """The file with another plain word in the place of one scalar, and not a byte else changed.
+
+        Raises:
+            PolicyRefused: No scalar stands there.
+        """
+        node = _exactly(self._root, where)
+        if not isinstance(node, yaml.ScalarNode):
+            raise PolicyRefused(f"There is no {'.'.join(map(str, where))} to change in the policy.")
+        first, last = node.start_mark.index, node.end_mark.index
+        return f"{self._text[:first]}{word}{self._text[last:]}".encode()
 
     def place(self, where: Where, line: int = 0, column: int = 0) -> str:
         """Line, column and path of `where`, or of the nearest part around it that exists.
@@ -108,6 +121,13 @@ class Document:
         if inside is None:
             return f"{_at(node.start_mark)}, {path}, at character {column} of its line {line}"
         return f"line {inside}, column {column + shift}, {path}"
+
+
+def _exactly(root: yaml.Node, where: Where) -> yaml.Node | None:
+    node: yaml.Node | None = root
+    for step in where:
+        node = node and _child(node, step)
+    return node
 
 
 def _decode(data: bytes) -> str:
@@ -163,13 +183,13 @@ def _inside(node: yaml.Node, line: int) -> tuple[int | None, int]:
     """
     first, last = node.start_mark, node.end_mark
     style = getattr(node, "style", None)
+    written = (first.buffer or "")[first.pointer : last.pointer]
     if style == "|":
-        text = first.buffer or ""
-        below = text[first.pointer :].split("\n")[line : line + 1] if text else []
-        indent = len(below[0]) - len(below[0].lstrip(" ")) if below else 0
-        return first.line + 1 + line, indent
-    if style in (None, "'", '"') and first.line == last.line:
-        return first.line + 1, first.column + (style is not None)
+        below, inner = (text.split("\n") for text in (written, node.value))
+        return first.line + 1 + line, len(below[line]) - len(inner[line - 1])
+    quoted = style in ("'", '"')
+    if node.value == (written[1:-1] if quoted else written) and first.line == last.line:
+        return first.line + 1, first.column + quoted
     return None, 0
 
 

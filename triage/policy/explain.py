@@ -1,18 +1,19 @@
 """Why a policy decided as it did, and what would have made it decide otherwise. Pure.
 
 Conditions are asked, not read: each score that a rule speaks of is raised by itself until the
-rule holds, and where none does it alone, all of them by the same share of what they lack. So it
-says the same as the decision does, whatever the condition.
+rule holds, and where none does it alone, as few of them as will do, each as little as it can. So
+it says the same as the decision does, whatever the condition.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from triage.policy.conditions import Value
-from triage.policy.decide import Counts, decide, values_of
+from triage.policy.decide import Counts, decide, holds, severities, values_of
 from triage.policy.model import Policy
 from triage.policy.parts import TIERS, Rule
 from triage.records import Decision, Scores
@@ -74,55 +75,90 @@ def explain(
     for number, rule in enumerate(policy.rules):
         if rule.mode != "live":
             continue
-        names = policy.rule_conditions.names(number)
-        if _holds(policy, number, values):
+        asked = _Asked(policy, number, scores, values)
+        if asked.held({}):
+            names = policy.rule_conditions.names(number)
             met[rule.id] = {name: values[name] for name in names if name in values}
         elif TIERS.index(rule.tier) > TIERS.index(decision.tier):
-            near += _near(policy, number, rule, values)
+            near += _near(asked)
     return Explanation(decision, met, min(near, key=lambda one: one.distance, default=None))
 
 
-def _near(policy: Policy, number: int, rule: Rule, values: Mapping[str, Value]) -> list[Near]:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A rule and what it is asked of."""
+
+    policy: Policy
+    number: int
+    scores: Scores
+    values: Mapping[str, Value]
+
+    @property
+    def rule(self) -> Rule:
+        return self.policy.rules[self.number]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that the condition hangs on: with a severity, all that makes it."""
+        named = self.policy.rule_conditions.names(self.number)
+        if "severity" not in named:
+            return named
+        more = [f"scores.{name}" for name in self.policy.categories]
+        return tuple(dict.fromkeys([*named, *more, *self.policy.graver_conditions.spoken]))
+
+    def held(self, raised: Mapping[str, float]) -> bool:
+        """Whether the rule is met if some scores are others."""
+        values = {**self.values, **raised}
+        if raised and "severity" in self.policy.rule_conditions.names(self.number):
+            categories = {
+                name: raised.get(f"scores.{name}", score)
+                for name, score in self.scores.categories.items()
+            }
+            severity, _ = severities(categories, values, self.policy)
+            values["severity"] = max(severity.values(), default=0)
+        conditions, either = self.policy.rule_conditions, self.rule.reaches_somebody
+        return holds(conditions, self.number, values, either) is True
+
+
+def _near(asked: _Asked) -> list[Near]:
     """The smallest rises of scores that would meet a rule."""
+    rule, held = asked.rule, asked.held
     scores = {
         name: value
-        for name in policy.rule_conditions.names(number)
+        for name in asked.names
         if name.partition(".")[0] in ("scores", "event_scores")
-        and isinstance(value := values.get(name), float)
+        and isinstance(value := asked.values.get(name), float)
         and 0 <= value < 1
     }
-
-    def held(raised: Mapping[str, float]) -> bool:
-        return _holds(policy, number, {**values, **raised})
-
     alone = []
     for name, value in scores.items():
         if held({name: 1.0}):
-            least = _least(lambda up, n=name, v=value: held({n: v + up * (1 - v)}))
-            alone.append(Near(rule.id, rule.tier, {name: least * (1 - value)}))
+            alone.append(Near(rule.id, rule.tier, {name: _least(held, {}, name, value)}))
     if alone or not scores or not held(dict.fromkeys(scores, 1.0)):
         return alone
-    raised = {name: 1.0 for name in scores}
+    raised = dict.fromkeys(scores, 1.0)
     for name, value in scores.items():  # as few of them as will do
         if held(raised | {name: value}):
             raised[name] = value
     missing = {}
     for name in [name for name, value in scores.items() if raised[name] != value]:
-        value, rest = scores[name], dict(raised)
-        least = _least(lambda up, n=name, v=value, r=rest: held({**r, n: v + up * (1 - v)}))
-        missing[name] = least * (1 - value)
-        raised[name] = value + missing[name]
+        missing[name] = _least(held, raised, name, scores[name])
+        raised[name] = scores[name] + missing[name]
     return [Near(rule.id, rule.tier, missing)]
 
 
-def _least(held: Callable[[float], bool]) -> float:
-    """The least share at which it holds; it does at 1 and not at 0."""
-    low, high = 0.0, 1.0
+def _least(
+    held: Callable[[Mapping[str, float]], bool],
+    raised: Mapping[str, float],
+    name: str,
+    value: float,
+) -> float:
+    """By how much a score must rise at least; it holds if it rises to 1, and not if it doesn't."""
+    low, high = value, 1.0
     for _ in range(STEPS):
         middle = (low + high) / 2
-        low, high = (low, middle) if held(middle) else (middle, high)
-    return high
-
-
-def _holds(policy: Policy, number: int, values: Mapping[str, Value]) -> bool:
-    return policy.rule_conditions.one(number, values) is True
+        low, high = (low, middle) if held({**raised, name: middle}) else (middle, high)
+    missing = high - value
+    while value + missing < high:  # by rounding
+        missing = math.nextafter(missing, 1.0)
+    return missing

@@ -24,13 +24,13 @@ EVERYTHING = Path(__file__).with_name("everything.yaml")
 
 log = logging.getLogger(__name__)
 
-# Told of a change before it takes effect: the old policy if there was one, the new one, and the
-# fingerprint of the key that vouches for it. Raises AuditFailed if it can't be written down.
-Changed = Callable[[Policy | None, Policy, str], None]
+# Told of a change before it takes effect: the policy before, the new one, and the fingerprint of
+# the key that vouches for it. Raises AuditFailed if it can't be written; then the old one stays.
+Changed = Callable[[Policy, Policy, str], None]
 _Stamp = tuple[tuple[int, int, int] | None, ...]
 
 
-def _untold(old: Policy | None, new: Policy, signed_by: str) -> None:
+def _untold(old: Policy, new: Policy, signed_by: str) -> None:
     """For those who keep no audit."""
 
 
@@ -76,15 +76,17 @@ class PolicyInService:
         return self._policy
 
     def _read(self, path: Path) -> None:
-        """The edge of a changed file: what is wrong with it is told, and the last good one stays."""
+        """The edge of a changed file: what is wrong is told, and the last good one stays."""
         try:
             data = read_policy(path)
             by = signer(path, data, self.keys)
             fresh = approved(parse_policy(data))
-            if self._policy is None or fresh.digest != self._policy.digest:
-                self.changed(self._policy, fresh, by)
+            before = self._policy or self._kept()
+            if before is None or before.digest != fresh.digest:
+                if before is not None:
+                    self.changed(before, fresh, by)
                 self._keep(data)
-                self._policy = fresh
+            self._policy = fresh
         except (PolicyRefused, BadSetting, AuditFailed, AuditTampered) as error:
             self.problem = error.detail
             self._policy = self._policy or self._fallen_back()
@@ -99,16 +101,20 @@ class PolicyInService:
             log.info("policy %s %s (%s) is in service", fresh.name, fresh.version, fresh.digest)
 
     def _fallen_back(self) -> Policy:
-        """The last good policy that was kept, or the one by which people look at everything.
-
-        One that isn't in effect any more still decides better than none.
-        """
-        try:
-            if self.state is not None:
-                return parse_policy(read_policy(self.state / KEPT))
-        except PolicyRefused:
-            log.error("there is no last good policy either: everything goes to people")
+        """The last good policy, or the one by which people look at everything."""
+        if kept := self._kept():
+            return kept
+        log.error("there is no last good policy either: everything goes to people")
         return parse_policy(read_policy(EVERYTHING))
+
+    def _kept(self) -> Policy | None:
+        """The last good policy; one that isn't in effect any more still is better than none."""
+        if self.state is None or not (self.state / KEPT).exists():
+            return None
+        try:
+            return parse_policy(read_policy(self.state / KEPT))
+        except PolicyRefused:
+            return None
 
     def _keep(self, data: bytes) -> None:
         if self.state is None:

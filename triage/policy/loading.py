@@ -1,4 +1,4 @@
-"""From a policy's file to a policy in service: read, parsed, in effect, and passing its own tests."""
+"""From a policy's file to a policy in service: read, parsed, in effect, passing its own tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from triage.errors import PolicyRefused
 from triage.policy.decide import decide
 from triage.policy.document import MAX_BYTES
 from triage.policy.model import Policy, parse_policy
-from triage.policy.parts import Example, Given
+from triage.policy.surroundings import Example, Given
 from triage.records import Decision, Scores
 
 _NOON = datetime(2000, 1, 1, 12, tzinfo=UTC)  # no rule asks for the time

@@ -18,29 +18,24 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from triage.errors import PolicyRefused
 from triage.policy.conditions import Conditions, Kind, Vocabulary, Wrong, nearest
 from triage.policy.document import Document, Where
-from triage.policy.monotone import falling
+from triage.policy.monotone import failing, falling
 from triage.policy.parts import (
-    ANY,
     LOOKED_AT,
     TIERS,
     Category,
     Consequence,
-    ContextField,
-    Effective,
-    Example,
     Fallbacks,
     Graver,
-    History,
     Name,
     Number,
     Part,
-    Queue,
     Rule,
     Sentence,
     Slug,
     Terms,
     Tier,
 )
+from triage.policy.surroundings import ANY, ContextField, Effective, Example, History, Queue
 from triage.taxonomy import EVENTS, FLAGS
 
 NO_RULE = "none"  # the rule that a decision names when none was met
@@ -157,33 +152,6 @@ def parse_policy(data: bytes) -> Policy:
         raise PolicyRefused("; ".join(wrong) + ".") from None
 
 
-def check(policy: Policy, categories: Collection[str], events: Collection[str]) -> list[str]:
-    """What a policy and a model don't know of each other, one sentence each.
-
-    None of it stops a decision: what hangs on a score that the model doesn't give goes to a
-    person, and so does what the policy doesn't know.
-
-    Args:
-        categories, events: The names that the model scores.
-    """
-    asked = [*policy.rule_conditions.spoken, *policy.graver_conditions.spoken]
-    asked += [f"scores.{name}" for name in policy.categories]
-    known = {"scores": categories, "event_scores": events}
-    kinds = {"scores": "category", "event_scores": "event"}
-    parts = [(name.partition(".")[0], name.partition(".")[2]) for name in dict.fromkeys(asked)]
-    return [
-        f"The policy names the {kinds[kind]} {name}, which the model doesn't score"
-        f"{nearest(name, known[kind])}"
-        for kind, name in parts
-        if kind in known and name not in known[kind]
-    ] + [
-        f"The policy doesn't know the category {name}: its scores go to a person"
-        f"{nearest(name, policy.categories)}"
-        for name in categories
-        if name not in policy.categories
-    ]
-
-
 def _told(error: ErrorDetails, document: Document) -> str:
     """One validation error with its place."""
     context = error.get("ctx", {})
@@ -260,10 +228,8 @@ def _example_problems(policy: Policy, where: Where, example: Example) -> Iterato
     for part, names, known in named:
         for name in names:
             if name not in known:
-                yield (
-                    (*where, "given", part, name),
-                    f"nothing is named {name}{nearest(name, known)}",
-                )
+                told = f"nothing is named {name}{nearest(name, known)}"
+                yield (*where, "given", part, name), told
     if expect.rule is not None and expect.rule not in rules:
         known = nearest(expect.rule, rules)
         yield (*where, "expect", "rule"), f"there is no rule {expect.rule}{known}"
@@ -291,6 +257,8 @@ def _condition_problem(
     except Wrong as wrong:
         yield where, str(wrong), (wrong.line, wrong.column)
         return
+    if place := failing(text, words):
+        yield where, f"this can't be evaluated {place}; guard it, as in x != 0 && 1 / x > 2"
     if lost := falling(text, words, rule.falls_with if rule else ()):
         yield (
             where,

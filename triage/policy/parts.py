@@ -5,28 +5,23 @@ What a rule says of the scores is a text here; `conditions` reads it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from datetime import date, time
-from typing import Annotated, Literal, Self, get_args
-from zoneinfo import ZoneInfo, available_timezones
+from typing import Annotated, Literal, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
     ValidationInfo,
-    model_validator,
 )
 
-from triage.policy.conditions import KINDS, Kind, nearest
-from triage.records import InputKind
+from triage.policy.conditions import nearest
 
-ANY = "any"  # every category of a history together
 MAX_DEADLINE = 30 * 86_400  # s; by then the default deletion clock has run out
 
 Tier = Literal["E0", "E1", "E2", "E3", "E4"]
@@ -93,7 +88,8 @@ Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max_lengt
 Sentence = Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
 Number = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Probability = Annotated[Number, BeforeValidator(_level)]
-Condition = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+# What stands before it stays, so that lines and columns are those of the file.
+Condition = Annotated[str, StringConstraints(min_length=1), AfterValidator(str.rstrip)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]  # as in CEL
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Severity = Annotated[int, Field(ge=0, le=7)]
@@ -121,124 +117,6 @@ class Terms(Part):
 
     deadline: Annotated[int, Field(gt=0, le=MAX_DEADLINE)] | None
     who: Sentence | None
-
-
-class Effective(Part):
-    """The first day on which a policy may decide, and the last; either may be open. In UTC."""
-
-    since: date | None = None
-    until: date | None = None
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.since and self.until and self.until < self.since:
-            raise ValueError(f"until {self.until} is before since {self.since}")
-        return self
-
-    def holds(self, day: date) -> bool:
-        """Whether a day is one of them."""
-        return (self.since is None or self.since <= day) and (
-            self.until is None or day <= self.until
-        )
-
-
-Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-DAYS: tuple[Day, ...] = get_args(Day)
-
-
-class Hours(Part):
-    """When a queue is worked: from one time of the day until another, on these days.
-
-    Attributes:
-        zone: As in the IANA time zone database.
-        start, end: Local times; an end that isn't later than the start is on the next day.
-    """
-
-    zone: str
-    start: time
-    end: time
-    days: Annotated[tuple[Day, ...], Field(min_length=1)] = DAYS
-
-    @model_validator(mode="after")
-    def _somewhere(self) -> Self:
-        if self.zone not in available_timezones():
-            known = nearest(self.zone, available_timezones())
-            raise ValueError(f"there is no time zone {self.zone}{known}")
-        return self
-
-    @property
-    def tzinfo(self) -> ZoneInfo:
-        return ZoneInfo(self.zone)
-
-
-class Queue(Part):
-    """Who looks at what is put before them.
-
-    Attributes:
-        members: What they are known by; never shown with a recording.
-        capacity: Reviews a day of all members together.
-        hours: When they work; always if not given.
-    """
-
-    members: Annotated[tuple[Sentence, ...], Field(min_length=1)]
-    capacity: Annotated[int, Field(gt=0, le=1_000_000)]
-    hours: Hours | None = None
-
-
-class ContextField(Part):
-    """Something that callers may say of a recording, for conditions as `context.<name>`.
-
-    Attributes:
-        kind: What it is.
-        default: What it is taken for where the caller doesn't say, or says something else.
-    """
-
-    kind: Kind
-    default: bool | int | float | str
-
-    @model_validator(mode="before")
-    @classmethod
-    def _typed(cls, fields: object) -> object:
-        if not isinstance(fields, Mapping) or not {"kind", "default"} <= set(fields):
-            return fields  # told by the fields themselves
-        kind, default = fields["kind"], fields["default"]
-        if kind not in KINDS:
-            return fields
-        return {**fields, "default": typed(default, kind)}
-
-
-def typed(value: object, kind: Kind) -> bool | int | float | str:
-    """A value as a kind, from its own type or from the text of a file.
-
-    Raises:
-        ValueError: It isn't one.
-    """
-    if kind == "string" and isinstance(value, str):
-        return value
-    if kind == "bool" and value in (True, False, "true", "false"):
-        return value in (True, "true")
-    number = isinstance(value, int | float | str) and not isinstance(value, bool)
-    if number and kind == "int" and not isinstance(value, float):
-        return int(value)
-    if number and kind == "double" and math.isfinite(out := float(value)):
-        return out
-    raise ValueError(f"this is no {kind}")
-
-
-class History(Part):
-    """What a policy remembers of a pseudonym.
-
-    Attributes:
-        windows: Lengths by name, in seconds. `history.<window>.<category>` is how many earlier
-            incidents of that category there were in it; `history.<window>.any` of any.
-        cool_down: Seconds in which another recording with the same rule joins the case that is
-            there, rather than opening one.
-    """
-
-    windows: Mapping[Name, Annotated[int, Field(gt=0, le=MAX_DEADLINE)]] = Field(
-        default_factory=dict
-    )
-    cool_down: Annotated[int, Field(ge=0, le=MAX_DEADLINE)] = 0
 
 
 class Consequence(Part):
@@ -297,44 +175,6 @@ class Fallbacks(Part):
         """Each with its name, in their order."""
         for name in type(self).model_fields:
             yield name, getattr(self, name)
-
-
-class Given(Part):
-    """A made recording: whatever isn't said of it is 0, unknown, or the default.
-
-    Attributes:
-        sound: Whether it has any; a text has no events and no flags of sound.
-    """
-
-    scores: Mapping[Name, Share] = Field(default_factory=dict)
-    event_scores: Mapping[Name, Share] = Field(default_factory=dict)
-    flags: Mapping[Name, bool] = Field(default_factory=dict)
-    context: Mapping[Name, bool | int | float | str] = Field(default_factory=dict)
-    history: Mapping[Name, Mapping[Name, Annotated[int, Field(ge=0)]]] = Field(default_factory=dict)
-    text: bool = True
-    sound: bool = True
-
-    @property
-    def inputs(self) -> tuple[InputKind, ...]:
-        """As scores name them."""
-        asked: tuple[tuple[InputKind, bool], ...] = (("audio", self.sound), ("text", self.text))
-        return tuple(name for name, there in asked if there)
-
-
-class Expected(Part):
-    """What is to be decided: all that is said here, and all that isn't as it comes."""
-
-    tier: Tier
-    rule: Sentence | None = None
-    actions: tuple[Sentence, ...] | None = None
-
-
-class Example(Part):
-    """One test of a policy, kept beside its rules: given this, expect that."""
-
-    name: Sentence
-    given: Given
-    expect: Expected
 
 
 class Graver(Part):

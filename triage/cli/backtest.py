@@ -1,0 +1,139 @@
+"""`triage policy backtest`: stored scores, decided by a new policy beside the old one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+
+from triage.cli.exits import Exit
+from triage.cli.monitor import duration
+from triage.cli.tables import NONE, TIER_STYLES, plain_console, plain_table
+from triage.decisions import Decisions
+from triage.errors import BadField
+from triage.measure.backtest import Backtest, backtest
+from triage.measure.stored import Stored, Unusable, read_stored
+from triage.policy.loading import read_policy
+from triage.policy.model import Policy, parse_policy
+from triage.policy.parts import TIERS
+from triage.settings import settings
+
+MOST_TOLD = 5  # unusable lines
+
+
+def run(
+    new: Path,
+    old: Path | None,
+    scores: Sequence[Path],
+    html: Path | None,
+    *,
+    since: str,
+    jsonl: bool,
+) -> Exit:
+    """Tells what would change.
+
+    Args:
+        new, old: Policy files; without an old one, that of the settings.
+        scores: Files of answers; without any, what the store of decisions holds.
+        html: Where to write the page.
+        since: How far back the store is read, as "30d".
+        jsonl: Whether to print JSON rather than tables.
+
+    Returns:
+        `Exit.INCOMPLETE` if some lines held no scores.
+
+    Raises:
+        PolicyRefused: One of them isn't a policy.
+        BadField: There are no scores.
+    """
+    before, after = _policy(old or settings().policy), _policy(new)
+    unusable: list[Unusable] = []
+    asked = read_stored(scores) if scores else _kept(since)
+    found = backtest(before, after, _usable(asked, unusable))
+    if not found.decided:
+        raise BadField(
+            f"There are no scores to decide anew, and {len(unusable)} lines that hold none. Name "
+            "files that `triage score --jsonl` printed, or keep decisions for a while."
+        )
+    console = plain_console()
+    if jsonl:
+        console.print(json.dumps(_json(found, len(unusable))))
+    else:
+        _tell(found, unusable)
+    if html:
+        from triage.report.backtest import page
+        from triage.report.page import write_page
+
+        write_page(page(found, len(unusable)).decode(), html)
+    return Exit.INCOMPLETE if unusable else Exit.DONE
+
+
+def _policy(path: Path) -> Policy:
+    return parse_policy(read_policy(path))
+
+
+def _kept(since: str) -> Iterator[Stored]:
+    """What the store of decisions holds; a pseudonym's history isn't counted anew."""
+    kept = Decisions(settings().decisions_url).kept(datetime.now(UTC) - duration(since))
+    return (Stored(one.id, one.scores, one.at) for one in kept)
+
+
+def _usable(
+    asked: Iterator[Stored | Unusable] | Iterator[Stored], unusable: list[Unusable]
+) -> Iterator[Stored]:
+    for one in asked:
+        if isinstance(one, Stored):
+            yield one
+        else:
+            unusable.append(one)
+
+
+def _tell(found: Backtest, unusable: Sequence[Unusable]) -> None:
+    from triage.report.backtest import summary
+
+    console = plain_console()
+    for sentence in summary(found):
+        console.print(sentence)
+    table = plain_table("Recordings by tier: rows old, columns new", "old")
+    for tier in TIERS:
+        table.add_column(tier, justify="right")
+    for old in TIERS:
+        counts = [found.tiers[old, new] for new in TIERS]
+        cells = (f"{count:,}" if count else NONE for count in counts)
+        table.add_row(Text(old, TIER_STYLES[old]), *cells)
+    console.print(table)
+    queues = plain_table("Looks by queue", "queue", ">old", ">new", ">takes a day")
+    for name, queue in found.new.queues.items():
+        asked = (f"{counts[name]:,}" for counts in found.queues)
+        queues.add_row(name, *asked, f"{queue.capacity:,}")
+    console.print(queues)
+    for one in unusable[:MOST_TOLD]:
+        console.print(f"{one.file}, line {one.line} holds no scores: {one.why}.")
+    if len(unusable) > MOST_TOLD:
+        console.print(f"{len(unusable) - MOST_TOLD:,} more lines hold no scores.")
+
+
+def _json(found: Backtest, unusable: int) -> dict[str, Any]:
+    return {
+        "old": found.old.digest,
+        "new": found.new.digest,
+        "decided": found.decided,
+        "unusable": unusable,
+        "days": found.days,
+        "tiers": [[old, new, count] for (old, new), count in sorted(found.tiers.items())],
+        "queues": {
+            name: [counts[name] for counts in found.queues]
+            for name in dict.fromkeys([*found.old.queues, *found.new.queues])
+        },
+        "hours": [[counts[hour] for counts in found.hours] for hour in range(24)],
+        "rules": {
+            name: [counts[name] for counts in found.rules]
+            for name in sorted({*found.rules[0], *found.rules[1]})
+        },
+        "changes": dict(found.changes),
+        "examples": found.examples,
+    }
