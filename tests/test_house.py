@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("labels", "text", "calibrate", "metrics", "reliability", "policy", "safeguards"),
     ("classifier", "fusion", "archive"),
     ("artefact", "manifest", "model_store", "promotions", "decisions"),
-    ("drift",),
+    ("drift", "memory"),
     ("card", "live", "pipeline", "registry"),
     ("process", "training"),
     ("answer", "measure", "suggest"),

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from triage.database import engine, told
 from triage.errors import BadSetting, DecisionsFailed
-from triage.policy.surroundings import ANY, History
+from triage.policy.surroundings import ANY
 from triage.records import Decision, Event, Scores
 
 STORE = "store of decisions"
@@ -149,7 +149,7 @@ class Decisions:
             DECISIONS.c.at <= until,
         )
         with self._failing("can't be read"), self._engine.connect() as connection:
-            for at, flagged in connection.execute(query).tuples():
+            for at, flagged in connection.execute(query):
                 names = json.loads(flagged)
                 for window, length in windows.items():
                     if at >= until - length:
@@ -214,59 +214,11 @@ class Decisions:
         asked = query.where(DECISIONS.c.at >= since.timestamp()).order_by(DECISIONS.c.at)
         with self._failing("can't be read"), self._engine.connect() as connection:
             found = connection.execution_options(yield_per=READ_AT_ONCE).execute(asked)
-            yield from found.tuples()
+            yield from (tuple(row) for row in found)
 
     def _failing(self, what: str) -> AbstractContextManager[None]:
         remedy = "Nothing was answered; try again when it is back"
         return told(STORE, DecisionsFailed, what, remedy)
-
-
-class Memory:
-    """What is remembered while some recordings are decided: the store, and these themselves.
-
-    Args:
-        decisions: The store; None knows of nothing before.
-        history: What the policy remembers.
-        now: When they are decided.
-    """
-
-    def __init__(self, decisions: Decisions | None, history: History, now: datetime) -> None:
-        self._decisions, self._history, self._now = decisions, history, now
-        self._counts: dict[str, dict[str, Counter[str]]] = {}
-        self._cases: dict[tuple[str, str], str] = {}
-
-    def counts(self, account: str) -> Mapping[str, Mapping[str, int]]:
-        """How often an account was flagged before, by window and category.
-
-        Raises:
-            DecisionsFailed: The store can't be read.
-        """
-        if account not in self._counts:
-            windows = self._history.windows
-            known = self._decisions.history(account, windows, self._now) if self._decisions else {}
-            self._counts[account] = {name: known.get(name, Counter()) for name in windows}
-        return {name: dict(counts) for name, counts in self._counts[account].items()}
-
-    def case(self, account: str, rule: str, fresh: str) -> str:
-        """The case that is open for the same rule of the same account, or a fresh one.
-
-        Raises:
-            DecisionsFailed: The store can't be read.
-        """
-        within = self._history.cool_down
-        if not account or not within:
-            return fresh
-        if (account, rule) not in self._cases:
-            known = self._decisions and self._decisions.open_case(account, rule, within, self._now)
-            self._cases[account, rule] = known or fresh
-        return self._cases[account, rule]
-
-    def add(self, account: str, decision: Decision) -> None:
-        """Remembers a decision, if it is known whose recording it was."""
-        flagged = [name for name, on in decision.category_flagged.items() if on]
-        if account and flagged:
-            for counts in self._counts[account].values():
-                counts.update([*flagged, ANY])
 
 
 def _columns(one: Decided) -> dict[str, Any]:

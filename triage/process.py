@@ -15,9 +15,10 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
-from triage.decisions import Decided, Decisions, Memory
+from triage.decisions import Decided, Decisions
 from triage.errors import InputError
 from triage.live import Window, folder_of, no_window
+from triage.memory import Memory
 from triage.pipeline import Triage
 from triage.policy.decide import decide
 from triage.policy.diff import diff
