@@ -27,10 +27,11 @@ from triage.pipeline import Triage
 from triage.records import Recording
 from triage.settings import Settings
 from triage.text import WINDOW, TextEncoder, TokenWindow
-from triage.training import examples, finetune
+from triage.training import copies, examples, finetune
 from triage.training.checkpoint import Checkpoint, run_key
+from triage.training.copies import Options
 from triage.training.examples import CASES, FEWEST, Draw, fewer, framed, held_out, misheard, shares
-from triage.training.finetune import FILES, SHARES, Options, Tuned
+from triage.training.finetune import FILES, SHARES, Tuned
 from triage.training.plan import Plan
 from triage.training.train import train
 from triage.training.tuner import Tuner, averaged, pace
@@ -40,6 +41,7 @@ WORDS = [a + b for a in "bdfgklmnpr" for b in ("a", "e", "i", "o", "u")]
 SOME = (WORDS[:2], WORDS[2:4])
 ROWS = 160
 OPTIONS = Options(
+    copies=1,
     epochs=2,
     rows=120,
     batch=8,
@@ -327,9 +329,31 @@ def test_the_same_rows_and_seed_give_the_same_bytes(tiny: Path, tmp_path: Path) 
     assert weights(tmp_path / "a") == weights(tmp_path / "b") != weights(tmp_path / "c")
     assert one.by_share[one.share] == max(one.by_share.values()) > one.by_share[0]
     assert tuple(one.by_share) == SHARES
-    assert (len(one.tuned_on) + one.held_out, 1 <= one.epoch <= 6) == (ROWS, True)
+    assert (len(one.tuned_on) + one.held_out, 1 <= one.epochs[0] <= 6) == (ROWS, True)
     assert sorted(file.name for file in (tmp_path / "a" / "out").iterdir()) == sorted(FILES)
     assert [one.name for one in (tmp_path / "a").iterdir() if one.name.startswith(".")] == []
+
+
+def test_copies_are_averaged_and_hold_out_the_same_rows(
+    torch: Any, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finetune, "SHARES", (0.0, 1.0))
+    options, stages = replace(OPTIONS, learning_rate=1e-2, copies=2), dict[str, None]()
+    one = run(tiny, tmp_path / "one", replace(options, copies=1))
+    two = run(tiny, tmp_path / "two", options, report=lambda s, *_: stages.setdefault(s))
+    assert list(stages) == [
+        f"{stage}, copy {n}" for n in (1, 2) for stage in ("first head", "fine-tuning")
+    ]
+    assert len(two.epochs) == 2
+    assert (two.held_out, list(two.tuned_on)) == (one.held_out, list(one.tuned_on))
+    states = [torch.load(f, weights_only=True) for f in (tmp_path / "two" / "work").iterdir()]
+    (alone,) = (torch.load(f, weights_only=True) for f in (tmp_path / "one" / "work").iterdir())
+    best = [state["best_weights"] for state in states]
+    written = Tuner(tmp_path / "two" / "out", 2, 1).weights()
+    layers = [name for name in written if not name.startswith("head.")]
+    assert any(not torch.equal(best[0][name], best[1][name]) for name in layers)
+    assert all(torch.allclose(written[n], (best[0][n] + best[1][n]) / 2) for n in layers)
+    assert any(all(torch.equal(alone["best_weights"][n], b[n]) for n in layers) for b in best)
 
 
 def test_what_is_written_scored_what_is_told(
@@ -363,7 +387,7 @@ def test_it_ends_early_without_gain(tiny: Path, tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
     options = replace(OPTIONS, learning_rate=0.0, epochs=9, patience=2)
     tuned = run(tiny, tmp_path, options, report=lambda *progress: told.append(progress))
-    assert tuned.epoch == 1
+    assert tuned.epochs == (1,)
     stage, done, total = told[-1]
     assert (stage, done, total) == ("fine-tuning", 3 * drawn(tuned), 9 * drawn(tuned))
 
@@ -503,7 +527,7 @@ def test_ctrl_c_within_a_step_waits_for_its_end(
 def test_the_first_head_is_not_begun_again(
     tiny: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finetune, "BLOCK", 32)
+    monkeypatch.setattr(copies, "BLOCK", 32)
     whole = tmp_path / "whole"
     run(tiny, whole)  # blocks are padded otherwise, so the bytes may be others
     told: list[int] = []

@@ -54,5 +54,6 @@ def test_it_finds_a_scream_and_a_call_for_help_and_lets_a_timer_be(
 def test_the_commercial_build_has_seen_nothing_that_bars_it() -> None:
     manifest = load(next(one for one in MODELS if one.name == "commercial")).manifest
     assert all(permitted(note.licence, NOT_COMMERCIAL) for note in manifest.lineage)
-    assert manifest.parent is None
+    # A base's sources are in the lineage too, so what it began from is held to the same.
+    assert manifest.parent is None or manifest.parent.name.startswith("triage-commercial-")
     assert manifest.training["excluded_licences"] == list(NOT_COMMERCIAL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import which
 from types import ModuleType
 
 import numpy as np
@@ -18,6 +19,7 @@ SYNTHETIC = Path(__file__).parent.parent / "data" / "synthetic"
 NAMES = ("scream", "sobbing", "baby", "gunshot", "explosion", "glass", "siren", "alarm", "laughing")
 NAMES += ("singing", "playing", "animal", "melody", "knocking", "dishes", "shrill", "hum")
 SEVERAL = range(6)
+needs_a_voice = pytest.mark.skipif(not which("espeak-ng"), reason="needs Debian's espeak-ng")
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def median_centre(make: ModuleType, name: str) -> float:
 
 
 def test_every_kind_is_here(make: ModuleType) -> None:
-    assert tuple(make.MAKERS) == NAMES
+    assert tuple(make.MAKERS) == (*NAMES, *(f"{name}-over-speech" for name in make.OVER_SPEECH))
     made = {maker.event for maker in make.MAKERS.values()}
     assert set(EVIDENCE_EVENTS) - made == {"shout"}  # only speech could tell it
 
@@ -64,9 +66,39 @@ def test_a_row_holds_one_event_and_leaves_open_what_could_be_heard_too(
 
 
 def test_one_in_ten_is_to_measure_on(make: ModuleType) -> None:
-    rows = [make.row(name, n) for name in NAMES for n in range(make.MAKERS[name].count)]
-    assert len({row["id"] for row in rows}) == len(rows) > 1900
+    rows = [make.row(name, n) for name, one in make.MAKERS.items() for n in range(one.count)]
+    assert len({row["id"] for row in rows}) == len(rows) > 2700
     assert np.mean([row["split"] == "val" for row in rows]) == pytest.approx(0.1, abs=0.02)
+
+
+def test_a_row_over_speech_holds_both(make: ModuleType) -> None:
+    row, alone = make.row("singing-over-speech", 3), make.row("singing", 3)
+    assert row["events"] == alone["events"] | {"speech": 1}
+    assert row["id"] != alone["id"]
+
+
+def test_a_sound_over_speech_is_louder_or_a_little_softer_than_it(make: ModuleType) -> None:
+    near, heard = np.sin(np.arange(16_000.0)), np.cos(np.arange(4_000.0) / 3)
+
+    def said(text: str, _: np.random.Generator) -> Doubles:
+        assert len(text) >= make.speech.LEAST
+        return heard
+
+    over, above = make.speech.over(lambda _: near), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(make.speech, "said", said)
+        for n in range(50):
+            far = over(np.random.default_rng(n)) - near
+            above.append(10 * np.log10(np.square(near).mean() / np.square(far).mean()))
+    assert min(above) == pytest.approx(make.speech.ABOVE[0], abs=1)
+    assert max(above) == pytest.approx(make.speech.ABOVE[1], abs=1)
+
+
+@needs_a_voice
+def test_a_scream_over_speech_is_the_same_again(make: ModuleType) -> None:
+    one, other = (make.made("scream-over-speech", n) for n in (0, 1))
+    assert np.array_equal(make.made("scream-over-speech", 0), one)
+    assert not np.array_equal(one[:1000], other[:1000])
 
 
 def test_screams_are_higher_than_sobs_and_shots_than_explosions(make: ModuleType) -> None:

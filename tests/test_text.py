@@ -248,4 +248,4 @@ def test_words_that_mean_the_same_lie_closer(text_encoder: TextEncoder) -> None:
     near, far = (lambda v: (v[0] @ v[1], v[0] @ v[2]))(
         text_encoder.pooled([spoken_words(line) for line in lines])
     )
-    assert near > far + 0.3
+    assert near > far + 0.2

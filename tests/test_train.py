@@ -268,7 +268,8 @@ def test_recordings_labelled_as_a_whole_are_heard_and_the_fusion_is_fitted(
     assert manifest.training["fitted"] == ["violence"]
     assert manifest.training["fusion_fitted"] == ["violence"]
     before = read_manifest(model).strengths
-    assert manifest.strengths["gunshot"]["violence"] != before["gunshot"]["violence"]
+    speaking = [event for event, row in before.items() if "violence" in row]
+    assert any(manifest.strengths[e]["violence"] != before[e]["violence"] for e in speaking)
     assert manifest.strengths["cry"]["distress"] == before["cry"]["distress"]
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from typing import Any
 
 import numpy as np
 from make import HERE, written
-from scipy.signal import lfilter, resample_poly
+from scipy.signal import lfilter
 
 from triage.cli.progress import progress
 from triage.encoder import SpeechEncoder
@@ -32,13 +31,10 @@ from triage.text import spoken_words
 from triage.transcribe import Transcriber
 from triage.weights import WHISPER_TINY_EN, resolve
 
+sys.path.insert(0, str(HERE.parent))
+from espeak import said
+
 A_SEED = 2  # lines of it that are said
-ESPEAK_RATE = 22_050  # Hz
-WAV_HEADER = 44  # bytes
-VOICES = ("en-us", "en-gb", "en-gb-scotland", "en-029", "en-gb-x-rp")
-VARIANTS = ("+m1", "+m3", "+m7", "+f1", "+f2", "+f4", "+croak", "")
-SPEEDS = (130, 190)  # words a minute
-PITCHES = (25, 75)  # of 0..99
 NOISE = (5.0, 25.0)  # dB by which the voice is above it
 
 
@@ -46,17 +42,11 @@ def say(text: str) -> Floats:
     """A line as it is said over a noise, at 16 kHz."""
     seed = hashlib.sha256(text.encode()).digest()
     chance = np.random.default_rng(list(seed))
-    voice = str(chance.choice(VOICES)) + str(chance.choice(VARIANTS))
-    speed, pitch = (str(chance.integers(*limits)) for limits in (SPEEDS, PITCHES))
-    command = ["espeak-ng", "-v", voice, "-s", speed, "-p", pitch, "--stdout", text]
-    wav = subprocess.run(command, check=True, capture_output=True).stdout
-    pcm = np.frombuffer(wav[WAV_HEADER:], dtype="<i2").astype(np.float64)
-    said = resample_poly(pcm, SAMPLE_RATE, ESPEAK_RATE)
-    said = np.pad(said / np.abs(said).max(), SAMPLE_RATE // 4)
+    voice = np.pad(said(text, chance), SAMPLE_RATE // 4)
     # Brownish, as most rooms are: low sounds carry further than high ones.
-    noise = lfilter([1.0], [1.0, -float(chance.uniform(0.5, 0.98))], chance.normal(size=len(said)))
+    noise = lfilter([1.0], [1.0, -float(chance.uniform(0.5, 0.98))], chance.normal(size=len(voice)))
     above = float(chance.uniform(*NOISE))
-    mixed = said + noise * np.sqrt((said**2).mean() / (noise**2).mean()) * 10 ** (-above / 20)
+    mixed = voice + noise * np.sqrt((voice**2).mean() / (noise**2).mean()) * 10 ** (-above / 20)
     out: Floats = (0.5 * mixed / np.abs(mixed).max()).astype(np.float32)
     return out
 
@@ -96,9 +86,9 @@ def main() -> int:
             ThreadPoolExecutor(own.cores) as pool,
         ):
             results = pool.map(lambda text: heard(text, encoder, transcriber), new)
-            for done, (text, said) in enumerate(zip(new, results, strict=True), 1):
-                known[text] = said
-                out.write(json.dumps([text, said]) + "\n")
+            for done, (text, told) in enumerate(zip(new, results, strict=True), 1):
+                known[text] = told
+                out.write(json.dumps([text, told]) + "\n")
                 report(f"hearing {name}", done, len(new))
         found = [
             row | {"id": f"{row['id']}-heard", "text": known[row["text"]]}

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import av
 import numpy as np
+import speech
 import things
 import voices
 from voices import RATE, Sound
@@ -38,12 +39,14 @@ class Maker(NamedTuple):
         event: What it is.
         count: How many are made.
         unknown: Events that a fair listener could hear in it as well.
+        spoken: Whether somebody speaks in it.
     """
 
     make: Callable[[np.random.Generator], Sound]
     event: str
     count: int
     unknown: tuple[str, ...] = ()
+    spoken: bool = False
 
 
 MAKERS = {
@@ -66,6 +69,27 @@ MAKERS = {
     "hum": Maker(things.hum, "environment", 60),
 }
 
+# How many of them are made over speech too.
+OVER_SPEECH = {
+    "scream": 200,
+    "sobbing": 60,
+    "baby": 60,
+    "siren": 60,
+    "alarm": 50,
+    "laughing": 40,
+    "singing": 100,
+    "playing": 80,
+    "melody": 60,
+    "knocking": 40,
+    "shrill": 40,
+}
+MAKERS |= {
+    f"{name}-over-speech": MAKERS[name]._replace(
+        make=speech.over(MAKERS[name].make), count=count, spoken=True
+    )
+    for name, count in OVER_SPEECH.items()
+}
+
 
 def made(name: str, number: int) -> Sound:
     """One sound, the same whenever it is made: shape (n,), 16 kHz."""
@@ -78,6 +102,7 @@ def row(name: str, number: int) -> dict[str, Any]:
     """The row of a sound, as `triage train` reads it."""
     maker, id_ = MAKERS[name], f"synthetic-{name}-{number:03}"
     events = {event: int(event == maker.event) for event in EVENTS if event not in maker.unknown}
+    events |= {"speech": 1} if maker.spoken else {}
     return {
         "id": id_,
         "audio": f"{id_}.ogg",

@@ -83,7 +83,8 @@ def _tuned(
     report: Report,
 ) -> tuple[Path, str, list[Labelled]]:
     """The folder of the encoder that fine-tuning gave, its name, and what it was tuned on."""
-    from triage.training.finetune import Options, finetune
+    from triage.training.copies import Options
+    from triage.training.finetune import finetune
 
     rows = [row for row in texts if row.split == "train" and row.text is not None]
     names = trainable(rows, "labels", named(rows, "labels"))

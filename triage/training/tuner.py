@@ -177,6 +177,11 @@ def averaged(first: Tensors, second: Tensors, share: float) -> dict[str, Any]:
     return {name: (1 - share) * one + share * second[name] for name, one in first.items()}
 
 
+def mean(several: Sequence[Tensors]) -> dict[str, Any]:
+    """The mean of several sets of weights (model soups)."""
+    return {name: sum(one[name] for one in several) / len(several) for name in several[0]}
+
+
 def pace(step: int, steps: int, warm_up: float) -> float:
     """Share of the highest learning rate: rising in a line for the warm-up, then falling to 0."""
     rise = max(round(warm_up * steps), 1)
