@@ -176,3 +176,19 @@ def test_a_simulation_with_labels(file: Path, tmp_path: Path) -> None:
     assert "on-call: likely from 0.65 (now 0.7) asks for 35.0 of 40 reviews a day" in told
     assert "finds 70% of the cases" in told
     assert "<svg" in page.read_text()
+
+
+def test_a_decision_is_explained(file: Path, tmp_path: Path) -> None:
+    policy, lines = parse_policy(DATA), []
+    for n, one in enumerate((0.5, 0.9)):
+        found = scores_of({"distress": one})
+        outcome = Outcome(f"tri_{n}", "r", found, decide(found, policy, datetime.now(UTC)), "h")
+        lines.append(json.dumps(as_json(outcome)))
+    scores = tmp_path / "scores.jsonl"
+    scores.write_text("\n".join(lines))
+    told = typed("explain", scores)
+    assert "E3 by distress: scores.distress +0.2" in told
+    assert "scores.distress 0.9" in told
+    assert "tri_0" not in typed("explain", scores, "--id", "tri_1")
+    with pytest.raises(BadField, match="no scores"):
+        typed("explain", scores, "--id", "tri_9")

@@ -84,7 +84,10 @@ def test_three_ways_to_send_a_recording_give_one_answer(client: TestClient) -> N
     assert [result["recording"] for result in results] == [SECRET] * 3
     for result in results:
         (one,) = result["results"]
-        assert one["category_scores"] == {"violence": 0.1, "distress": 0.9}
+        assert {name: score for name, score in one["category_scores"].items() if score} == {
+            "violence": 0.1,
+            "distress": 0.9,
+        }
         assert one["events"] == [{"event": "scream", "start": 0.0, "end": 1.0, "score": 0.95}]
         assert one["decision"]["tier"] in {"E2", "E3", "E4"}
     assert len({result["id"] for result in results}) == 3

@@ -70,7 +70,7 @@ class Named:
         manifest = SimpleNamespace(name=name, digest=f"digest of {name}")
         self._fake = fake
         self.artefact = SimpleNamespace(manifest=manifest)
-        self.policy, self.decide = fake.policy, fake.decide
+        self.policy, self.policies = fake.policy, fake.policies
 
     def score(self, recording: Any) -> Any:
         return replace(self._fake.score(recording), model=self.artefact.manifest.name)

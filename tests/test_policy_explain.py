@@ -119,6 +119,20 @@ def test_what_no_score_can_bring_about_is_not_near(when: str, scores: Scores) ->
     assert missing(when, scores) is None
 
 
+def test_nothing_can_be_heard_better_in_a_text() -> None:
+    policy = policy_of(
+        rule("heard", "E4", ["page:on-call"], "event_scores.scream >= 0.1"),
+        rule("said", "E3", ["queue:on-call"], "scores.distress >= 0.9"),
+    )
+    text = replace(scores_of({"distress": 0.2}), seconds=None, event_scores={})
+    near = explain(text, policy, NOW).nearest
+    assert near is not None
+    assert (near.rule, set(near.missing)) == ("said", {"scores.distress"})
+    near = explain(scores_of({"distress": 0.2}), policy, NOW).nearest
+    assert near is not None
+    assert near.rule == "heard"
+
+
 def test_a_severity_that_a_sound_adds_to_is_near() -> None:
     graver = [{"when": "event_scores.scream >= 0.8", "categories": ["hate"], "add": 2}]
     found = missing("severity >= 6", scores_of({"hate": 0.6}, {"scream": 0.7}), severity_if=graver)

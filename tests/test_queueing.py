@@ -52,6 +52,11 @@ def test_more_than_can_be_looked_at_is_waited_for_without_end(wait: type) -> Non
     assert wait(25.0, Crew(1, 1.0), 2.0).late == 1
 
 
+@pytest.mark.parametrize("wait", [formula, simulated])
+def test_where_nothing_comes_nobody_waits(wait: type) -> None:
+    assert (wait(0.0, Crew(1, 1.0), 2.0).mean, wait(0.0, Crew(1, 1.0), 2.0).late) == (0, 0)
+
+
 @given(st.floats(1, 60), st.integers(1, 8))
 def test_more_reviewers_never_make_it_longer(a_day: float, reviewers: int) -> None:
     one, more = (formula(a_day, Crew(n, 0.5), 1.0) for n in (reviewers, reviewers + 1))

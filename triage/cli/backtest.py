@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.text import Text
 
 from triage.cli.exits import Exit
-from triage.cli.monitor import duration
+from triage.cli.replayed import Replayed
 from triage.cli.tables import NONE, TIER_STYLES, plain_console, plain_table
-from triage.decisions import Decisions
-from triage.errors import BadField
 from triage.measure.backtest import Backtest, backtest
-from triage.measure.stored import Stored, Unusable, read_stored
+from triage.measure.stored import Unusable
 from triage.policy.loading import read_policy
 from triage.policy.model import Policy, parse_policy
 from triage.policy.parts import TIERS
@@ -51,14 +48,10 @@ def run(
         BadField: There are no scores.
     """
     before, after = _policy(old or settings().policy), _policy(new)
-    unusable: list[Unusable] = []
-    asked = read_stored(scores) if scores else _kept(since)
-    found = backtest(before, after, _usable(asked, unusable))
+    replayed = Replayed(scores, since)
+    found, unusable = backtest(before, after, replayed), replayed.unusable
     if not found.decided:
-        raise BadField(
-            f"There are no scores to decide anew, and {len(unusable)} lines that hold none. Name "
-            "files that `triage score --jsonl` printed, or keep decisions for a while."
-        )
+        raise replayed.nothing()
     console = plain_console()
     if jsonl:
         console.print(json.dumps(_json(found, len(unusable))))
@@ -74,22 +67,6 @@ def run(
 
 def _policy(path: Path) -> Policy:
     return parse_policy(read_policy(path))
-
-
-def _kept(since: str) -> Iterator[Stored]:
-    """What the store of decisions holds; a pseudonym's history isn't counted anew."""
-    kept = Decisions(settings().decisions_url).kept(datetime.now(UTC) - duration(since))
-    return (Stored(one.id, one.scores, one.at) for one in kept)
-
-
-def _usable(
-    asked: Iterator[Stored | Unusable] | Iterator[Stored], unusable: list[Unusable]
-) -> Iterator[Stored]:
-    for one in asked:
-        if isinstance(one, Stored):
-            yield one
-        else:
-            unusable.append(one)
 
 
 def _tell(found: Backtest, unusable: Sequence[Unusable]) -> None:

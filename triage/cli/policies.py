@@ -20,9 +20,12 @@ Against = Annotated[
     typer.Option(metavar="OLD", help="The policy to compare with; else that of TRIAGE_POLICY."),
 ]
 Scores = Annotated[
-    list[Path],
+    list[Path] | None,
     typer.Argument(
-        metavar="SCORES", help="Files of answers, as `triage score --jsonl` prints them."
+        metavar="SCORES",
+        help="Files of answers, as `triage score --jsonl` prints them; without any, what the store "
+        "of decisions holds.",
+        show_default=False,
     ),
 ]
 Page = Annotated[
@@ -69,15 +72,7 @@ def policy_diff(
 @app.command("backtest")
 def policy_backtest(
     new: Annotated[Path, typer.Argument(metavar="NEW", show_default=False)],
-    scores: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="SCORES",
-            help="Files of answers, as `triage score --jsonl` prints them; without any, what the "
-            "store of decisions holds.",
-            show_default=False,
-        ),
-    ] = None,
+    scores: Scores = None,
     against: Against = None,
     since: Since = "30d",
     report: Page = None,
@@ -91,7 +86,7 @@ def policy_backtest(
 
 @app.command("simulate")
 def policy_simulate(
-    scores: Scores,
+    scores: Scores = None,
     policy: Annotated[Path | None, typer.Option(metavar="FILE", help="The policy.")] = None,
     labels: Annotated[
         list[Path] | None,
@@ -102,6 +97,7 @@ def policy_simulate(
         int | None, typer.Option(min=1, help="Reviews a day per queue; else the policy's own.")
     ] = None,
     minutes: Annotated[float, typer.Option(min=0.1, help="What a review takes.")] = 6,
+    since: Since = "30d",
     report: Page = None,
 ) -> None:
     """Say which thresholds fit the reviewers' time, what they miss, and how long people wait."""
@@ -110,14 +106,30 @@ def policy_simulate(
     raise typer.Exit(
         run(
             policy,
-            scores,
+            scores or [],
             labels or [],
+            since=since,
             a_day=a_day,
             capacity=capacity,
             minutes=minutes,
             report=report,
         )
     )
+
+
+@app.command("explain")
+def policy_explain(
+    scores: Scores = None,
+    policy: Annotated[Path | None, typer.Option(metavar="FILE", help="The policy.")] = None,
+    id: Annotated[
+        list[str] | None, typer.Option(help="Of a recording, as Triage gave it; else all.")
+    ] = None,
+    since: Since = "30d",
+) -> None:
+    """Say which rule decided, by which values, and what was missing for a higher tier."""
+    from triage.cli.explain import run
+
+    raise typer.Exit(run(scores or [], policy, id or [], since=since))
 
 
 @app.command("shadow")

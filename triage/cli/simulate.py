@@ -7,11 +7,11 @@ from pathlib import Path
 
 from triage.cli.exits import Exit
 from triage.cli.progress import progress
+from triage.cli.replayed import Replayed
 from triage.cli.tables import plain_console
-from triage.errors import BadField
 from triage.labels.rows import YES, Labelled
 from triage.measure.simulate import Item, simulate
-from triage.measure.stored import Stored, read_stored
+from triage.measure.stored import Stored
 from triage.policy.loading import read_policy
 from triage.policy.model import parse_policy
 from triage.settings import settings
@@ -24,6 +24,7 @@ def run(
     scores: Sequence[Path],
     labels: Sequence[Path],
     *,
+    since: str,
     a_day: float,
     capacity: int | None,
     minutes: float,
@@ -33,8 +34,9 @@ def run(
 
     Args:
         policy: Its file; that of the settings if None.
-        scores: Files of answers, as `triage score --jsonl` prints them.
+        scores: Files of answers, as `triage score --jsonl` prints them; else the store's.
         labels: Labelled rows, joined by id; where there are none, probabilities are expected cases.
+        since: How far back the store is read.
         a_day: Recordings a day that the scores stand for.
         capacity: Reviews a day per queue; the policy's own if None.
         minutes: That a review takes.
@@ -51,13 +53,10 @@ def run(
     data = read_policy(policy or settings().policy)
     known = parse_policy(data)
     rows = _labels(labels)
-    read = list(read_stored(scores))
-    stored = [one for one in read if isinstance(one, Stored)]
+    replayed = Replayed(scores, since)
+    stored = list(replayed)
     if not stored:
-        raise BadField(
-            f"There are no scores in these files, and {len(read)} lines that hold none. Name files "
-            "that `triage score --jsonl` printed."
-        )
+        raise replayed.nothing()
     some = stored[:: -(-len(stored) // MOST)]  # evenly, so that the times are spread as they were
     items = [_item(one, rows.get(one.recording)) for one in some]
     with progress() as told_of:
@@ -71,7 +70,7 @@ def run(
         from triage.report.page import write_page
 
         write_page(page(known, curves, len(items), a_day).decode(), report)
-    return Exit.INCOMPLETE if len(read) > len(stored) else Exit.DONE
+    return Exit.INCOMPLETE if replayed.unusable else Exit.DONE
 
 
 def _labels(paths: Sequence[Path]) -> dict[str, Labelled]:

@@ -46,6 +46,7 @@ ANSWER: dict[str, Any] = {
                 "severity": 6,
                 "due_at": "2026-01-01T13:00:00Z",
                 "mode": "live",
+                "case": "tri_3f0c8d1e5b7a4c0f9e2d6a8b1c3d5e7f",
             },
             "seconds": 8.0,
         }

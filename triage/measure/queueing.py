@@ -122,6 +122,8 @@ def simulated(a_day: float, crew: Crew, deadline: float, *, seed: int = 0) -> Wa
         a_day, crew, deadline: As in `formula`; closing times are kept.
         seed: Of all chance.
     """
+    if a_day == 0:
+        return Wait(0.0, 0.0, 0.0, 0.0)
     if a_day * crew.hours >= crew.reviewers * open_hours(crew.open):
         return Wait(math.inf, 1.0, math.inf, math.inf)
     runs = [_run(a_day, crew, Random(seed + n)) for n in range(RUNS)]  # noqa: S311 - a trial

@@ -123,10 +123,12 @@ class _Asked:
 def _near(asked: _Asked) -> list[Near]:
     """The smallest rises of scores that would meet a rule."""
     rule, held = asked.rule, asked.held
+    # In a recording without sound nothing can be heard better.
+    kinds = ("scores", "event_scores") if asked.values["sound_present"] else ("scores",)
     scores = {
         name: value
         for name in asked.names
-        if name.partition(".")[0] in ("scores", "event_scores")
+        if name.partition(".")[0] in kinds
         and isinstance(value := asked.values.get(name), float)
         and 0 <= value < 1
     }
