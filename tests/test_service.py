@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import io
 import json
@@ -95,10 +96,10 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def running(folder: Path, port: int, *command: str) -> Iterator[Running]:
+def running(folder: Path, port: int, *command: str, **more: str) -> Iterator[Running]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", *command], stdout=log, stderr=log, env=environment(folder)
+            [sys.executable, "-m", *command], stdout=log, stderr=log, env=environment(folder) | more
         )
     one = Running(process, port, folder, [])
     try:
@@ -447,6 +448,47 @@ def test_a_promoted_model_that_is_damaged_does_not_reach_the_service(
 
 
 # Stopping, and not starting -------------------------------------------------------------------
+
+
+def test_policies_change_places_and_no_request_is_lost(tmp_path: Path) -> None:
+    """Two good files and a broken one in turn, under requests that don't stop."""
+    port, file, stop = free_port(), tmp_path / "policy.yaml", Event()
+    shipped = (PROJECT / "triage" / "policy" / "default.yaml").read_bytes()
+    files = [shipped, shipped.replace(b'version: "2"', b'version: "3"'), b"broken: ["]
+    digests = {f"sha256:{hashlib.sha256(data).hexdigest()}" for data in files[:2]}
+    file.write_bytes(shipped)
+
+    def ask() -> list[tuple[int, str]]:
+        told = []
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client:
+            while not stop.is_set():
+                answer = client.post("/score_text", json={"text": "good morning"})
+                told.append((answer.status_code, answer.json()["policy"]["digest"]))
+        return told
+
+    command = ("triage", "serve", "--port", str(port))
+    with (
+        running(tmp_path, port, *command, TRIAGE_POLICY=str(file)) as one,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        asking = [pool.submit(ask) for _ in range(2)]
+        for turn in range(9):
+            part = tmp_path / "part"
+            part.write_bytes(files[turn % 3])
+            part.replace(file)
+            sleep(0.4)
+            if turn % 3 == 2:
+                told = httpx.get(one.url + "/policy", timeout=PATIENCE).json()
+                assert (told["version"], bool(told["problem"])) == ("3", True)
+                assert "triage_policy_refused 1.0" in httpx.get(one.url + "/metrics").text
+        stop.set()
+        answers = [answer for future in asking for answer in future.result()]
+    assert {status for status, _ in answers} == {200}
+    assert {digest for _, digest in answers} == digests
+    audit = (tmp_path / "state" / "audit.jsonl").read_text().splitlines()
+    changes = [json.loads(line) for line in audit if '"kind":"policy"' in line]
+    assert [one["body"]["version"] for one in changes] == ["3", "2", "3", "2", "3"]
+    assert changes[0]["body"]["changes"] == ["everybody: the version is 3 instead of 2"]
 
 
 def test_it_stops_cleanly(tmp_path: Path) -> None:
