@@ -161,6 +161,13 @@ def test_duplicates_join_one_case(processor: Processor) -> None:
     assert len({first.case, other.case, nobodys.case, again.case}) == 4
 
 
+def test_what_nobody_looks_at_is_no_case(processor: Processor) -> None:
+    context = {"account": "alice"}
+    (answer,) = processor.process([Recording("a", transcript="fine", context=context)], "http")
+    assert isinstance(answer, Outcome)
+    assert (answer.decision.tier, answer.decision.case) == ("E0", "")
+
+
 def test_neither_account_nor_words_are_in_the_file(processor: Processor, tmp_path: Path) -> None:
     screams(processor, "alice-the-secret")
     processor.process([Recording("r", transcript="the secret recipe")], "cli")
