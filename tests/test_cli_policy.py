@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 
 from triage.answer import as_json
 from triage.cli.app import app
+from triage.cli.exits import Exit, exit_code
 from triage.decisions import Decisions
-from triage.errors import BadField, PolicyRefused
+from triage.errors import BadField, DecisionsFailed, PolicyRefused
 from triage.policy.decide import decide
 from triage.policy.model import parse_policy
 from triage.policy.signing import signature_file, signer
@@ -120,6 +121,10 @@ def test_a_policy_is_signed(file: Path, tmp_path: Path) -> None:
     told = typed("sign", "--key", key)
     assert signature_file(file).exists()
     assert signer(file, DATA, public(tmp_path / "keys.pem", key)) in told
+
+
+def test_a_store_that_fails_is_as_grave_as_the_audit() -> None:
+    assert exit_code(DecisionsFailed("It is gone.")) is Exit.AUDIT
 
 
 def test_shadows_are_compared_over_time(file: Path) -> None:

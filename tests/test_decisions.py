@@ -90,10 +90,15 @@ def test_a_decision_stands_beside_its_shadow(store: Decisions) -> None:
     assert list(store.compared(NOON + timedelta(hours=2))) == []
 
 
-def test_what_is_old_is_forgotten(store: Decisions) -> None:
+def test_what_is_old_is_forgotten_when_something_new_is_kept(url: str) -> None:
+    store, reader = Decisions(url, 30), Decisions(url)
     store.add([made("a", -24 * 31), made("b", -24 * 29)])
-    assert store.forget(30, NOON) == 1
-    assert [one.id for one in store.kept(NOON - timedelta(days=99))] == ["b"]
+    ids = [one.id for one in reader.kept(NOON - timedelta(days=99))]
+    assert ids == ["a", "b"]  # none is thirty days older than another yet
+    store.add([made("c")])
+    assert [one.id for one in reader.kept(NOON - timedelta(days=99))] == ["b", "c"]
+    reader.add([made("d", 24 * 99)])
+    assert len(list(reader.kept(NOON - timedelta(days=99)))) == 3
 
 
 def test_all_or_none_are_kept(store: Decisions) -> None:

@@ -106,25 +106,31 @@ class Decisions:
 
     Args:
         url: As SQLAlchemy has it. It may hold a password, so no error tells it.
+        days: Until a decision is forgotten; None forgets none, as for those who only read.
 
     Raises:
         BadSetting: The database can't be opened.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, days: int | None = None) -> None:
+        self._days = days
         self._engine = engine(url, setting="TRIAGE_DECISIONS", file="decisions.db", kept_open=True)
         remedy = "Look at TRIAGE_DECISIONS and the database's rights"
         with told(STORE, BadSetting, "can't be opened", remedy):
             METADATA.create_all(self._engine)
 
     def add(self, made: Sequence[Decided]) -> None:
-        """Keeps decisions, all of them or none.
+        """Keeps decisions, all of them or none, and forgets those that are too old beside them.
 
         Raises:
             DecisionsFailed: They can't be written.
         """
         with self._failing("can't be written"), self._engine.begin() as connection:
             connection.execute(DECISIONS.insert(), [_columns(one) for one in made])
+            if self._days is not None:
+                oldest = max(one.at for one in made) - timedelta(days=self._days)
+                old = DECISIONS.c.at < oldest.timestamp()
+                connection.execute(DECISIONS.delete().where(old))
 
     def history(
         self, account: str, windows: Mapping[str, int], now: datetime
@@ -199,16 +205,6 @@ class Decisions:
         query = sa.select(c.id, c.at, c.account, c.model, c.scores)
         for id, at, account, model, scores in self._since(query, since):
             yield Kept(id, datetime.fromtimestamp(at, UTC), account, _scores(model, scores))
-
-    def forget(self, days: int, now: datetime) -> int:
-        """Deletes what is older than so many days; returns how many decisions that were.
-
-        Raises:
-            DecisionsFailed: They can't be deleted.
-        """
-        old = DECISIONS.c.at < (now - timedelta(days=days)).timestamp()
-        with self._failing("can't be written"), self._engine.begin() as connection:
-            return connection.execute(DECISIONS.delete().where(old)).rowcount
 
     def _since(self, query: sa.Select[Any], since: datetime) -> Iterator[tuple[Any, ...]]:
         asked = query.where(DECISIONS.c.at >= since.timestamp()).order_by(DECISIONS.c.at)

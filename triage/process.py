@@ -96,13 +96,12 @@ class Processor:
         triage, audit = Triage.load(settings), AuditLog(settings.state / "audit.jsonl")
         triage.policies.changed = partial(_written_down, audit)
         triage.policies.current()  # a policy that can't decide is told of now
-        manifest, decisions = triage.artefact.manifest, Decisions(settings.decisions_url)
-        decisions.forget(settings.decision_days, _now())
+        manifest = triage.artefact.manifest
         return cls(
             triage,
             Pseudonymiser(load_key(settings)),
             audit,
-            decisions,
+            Decisions(settings.decisions_url, settings.decision_days),
             Window(folder_of(manifest, settings.state), manifest.reference),
             workers=settings.cores,
         )

@@ -19,8 +19,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # they could show local variables, and so what was said
     epilog="Exit codes: 0 all done; 1 not set up, the message says what is missing; 2 the command "
     "line is wrong; 3 some recordings or rows couldn't be scored, or not by every stage; 4 the "
-    "audit log can't be written or has been changed; 130 interrupted. Settings are read from "
-    "TRIAGE_… in the environment.",
+    "audit log or the store of decisions can't be written, or the log has been changed; 130 "
+    "interrupted. Settings are read from TRIAGE_… in the environment.",
 )
 model_app = typer.Typer(no_args_is_help=True, help="Look at models.")
 audit_app = typer.Typer(no_args_is_help=True, help="Look after the audit log.")
