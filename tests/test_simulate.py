@@ -7,7 +7,15 @@ import pytest
 from policies import rule, scores_of, written
 
 from triage.errors import PolicyRefused
-from triage.measure.simulate import THRESHOLDS, Curve, Item, simulate, with_level
+from triage.measure.simulate import (
+    HEADROOM,
+    THRESHOLDS,
+    Curve,
+    Item,
+    left_out,
+    simulate,
+    with_level,
+)
 from triage.measure.stored import Stored
 from triage.policy.model import parse_policy
 from triage.report.simulation import page, told
@@ -62,7 +70,8 @@ def test_reviews_are_the_share_over_the_lowest_threshold(curve: Curve) -> None:
 def test_the_lowest_threshold_that_fits_is_chosen(curve: Curve) -> None:
     chosen = curve.points[curve.chosen]
     assert chosen.threshold == pytest.approx(0.75)
-    assert chosen.reviews < curve.capacity <= curve.points[curve.chosen - 1].reviews
+    most = HEADROOM * curve.capacity
+    assert chosen.reviews <= most < curve.points[curve.chosen - 1].reviews
     assert curve.checked is not None
     assert curve.checked.mean == pytest.approx(chosen.wait.mean, rel=0.25)
 
@@ -105,3 +114,38 @@ def test_the_page_shows_every_queue(curve: Curve) -> None:
     assert text.count("<svg") == 1
     assert "Erlang" in text
     assert "mathdefault" not in text
+
+
+def test_a_queue_without_a_level_is_told_and_not_passed_over() -> None:
+    data = written(
+        rule("plain", "E2", ["queue:some"], "scores.distress >= 0.5"),
+        rule("level", "E2", ["queue:on-call"], "scores.hate >= likely"),
+        levels={"likely": 0.8},
+    )
+    policy, found = parse_policy(data), simulate(data, items(40), 20.0, 10, 6, lambda *_: None)
+    assert [curve.queue for curve in found] == ["on-call"]
+    assert left_out(policy, found) == ["some"]
+    text = page(policy, found, 40, 20).decode()
+    assert "Nothing can be said of: some" in text
+    assert "There is time for all" not in text
+
+
+def test_a_score_that_is_no_number_is_no_case() -> None:
+    bad = Item(Stored("x", scores_of({"distress": float("nan")})), {"distress": float("nan")})
+    (found,) = simulate(DATA, [*items(40), bad], 20.0, 10, 6, lambda *_: None)
+    assert all(0 <= point.found <= 1 for point in found.points)
+
+
+def test_a_queue_with_hours_is_run_and_not_reckoned() -> None:
+    """By the formula of an open queue somebody who comes at night would wait for minutes."""
+    hours = {"zone": "UTC", "start": "09:00", "end": "17:00"}
+    queues = {name: {"members": ["a"], "capacity": 40} for name in ("some", "unscored")}
+    closed = {"members": ["a"], "capacity": 40, "hours": hours}
+    data = written(
+        rule("level", "E2", ["queue:on-call"], "scores.distress >= likely"),
+        levels={"likely": 0.8},
+        queues=queues | {"on-call": closed},
+    )
+    (found,) = simulate(data, items(40), 40.0, None, 6, lambda *_: None)
+    busy = next(point for point in found.points if point.reviews < 21)
+    assert 4 < busy.wait.mean < 9

@@ -10,7 +10,7 @@ from triage.cli.progress import progress
 from triage.cli.replayed import Replayed
 from triage.cli.tables import plain_console
 from triage.labels.rows import YES, Labelled
-from triage.measure.simulate import Item, simulate
+from triage.measure.simulate import Item, left_out, simulate
 from triage.measure.stored import Stored
 from triage.policy.loading import read_policy
 from triage.policy.model import parse_policy
@@ -57,15 +57,23 @@ def run(
     stored = list(replayed)
     if not stored:
         raise replayed.nothing()
-    some = stored[:: -(-len(stored) // MOST)]  # evenly, so that the times are spread as they were
+    places = range(len(stored))
+    if len(stored) > MOST:  # evenly, so that the times are spread as they were
+        places = range(0, MOST)
+    some = [stored[place * len(stored) // len(places)] for place in places]
     items = [_item(one, rows.get(one.recording)) for one in some]
     with progress() as told_of:
         curves = simulate(data, items, a_day, capacity, minutes, told_of)
-    from triage.report.simulation import page, told
+    from triage.report.simulation import UNTOLD, page, told
 
     console = plain_console()
     for curve in curves:
         console.print(told(curve))
+    if missing := left_out(known, curves):
+        console.print(UNTOLD.format(", ".join(missing)))
+    if labels:
+        found = sum(bool(item.labelled) for item in items)
+        console.print(f"{found:,} of {len(items):,} recordings are labelled.")
     if report:
         from triage.report.page import write_page
 

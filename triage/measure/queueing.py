@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 START = datetime(2026, 1, 5, tzinfo=UTC)  # a Monday, on which runs begin
 RUNS = 5
 WARM_UP = 0.2  # of a run that isn't counted: it begins with nobody waiting
-MOST_EVENTS = 20_000  # recordings of a run
+MOST_EVENTS = 20_000  # recordings of a run that checks a figure
+FEW_EVENTS = 3_000  # of one that draws a curve
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,25 +116,37 @@ def formula(a_day: float, crew: Crew, deadline: float) -> Wait:
     return Wait(mean, late, mean, mean)
 
 
-def simulated(a_day: float, crew: Crew, deadline: float, *, seed: int = 0) -> Wait:
+def wait(a_day: float, crew: Crew, deadline: float) -> Wait:
+    """The wait by the formula, or by a short run of events where the queue has closing times."""
+    if crew.open is None:
+        return formula(a_day, crew, deadline)
+    return simulated(a_day, crew, deadline, events=FEW_EVENTS)
+
+
+def simulated(
+    a_day: float, crew: Crew, deadline: float, *, events: int = MOST_EVENTS, seed: int = 0
+) -> Wait:
     """The wait by running the queue, event by event.
 
     Args:
         a_day, crew, deadline: As in `formula`; closing times are kept.
+        events: Recordings of a run.
         seed: Of all chance.
     """
     if a_day == 0:
         return Wait(0.0, 0.0, 0.0, 0.0)
     if a_day * crew.hours >= crew.reviewers * open_hours(crew.open):
         return Wait(math.inf, 1.0, math.inf, math.inf)
-    runs = [_run(a_day, crew, Random(seed + n)) for n in range(RUNS)]  # noqa: S311 - a trial
+    runs = [_run(a_day, crew, events, Random(seed + n)) for n in range(RUNS)]  # noqa: S311 - a trial
     means = np.array([run.mean() for run in runs])
     spread = 2.776 * means.std(ddof=1) / math.sqrt(RUNS)  # Student's t of 4 degrees
     mean, late = float(means.mean()), float(np.mean([(run > deadline).mean() for run in runs]))
     return Wait(mean, late, max(mean - spread, 0.0), mean + spread)
 
 
-def _run(a_day: float, crew: Crew, chance: Random) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _run(
+    a_day: float, crew: Crew, events: int, chance: Random
+) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Waits of one run, in hours, after its warm-up."""
     import simpy
 
@@ -149,7 +162,7 @@ def _run(a_day: float, crew: Crew, chance: Random) -> np.ndarray[Any, np.dtype[n
             yield world.timeout(_length(crew, chance))
 
     def come() -> Generator[Any, Any, None]:
-        for _ in range(MOST_EVENTS):
+        for _ in range(events):
             yield world.timeout(chance.expovariate(a_day / 24))
             world.process(look())
 

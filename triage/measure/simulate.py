@@ -15,7 +15,7 @@ from itertools import chain
 import numpy as np
 
 from triage.measure.backtest import UNKNOWN, reached
-from triage.measure.queueing import Crew, Wait, formula, simulated
+from triage.measure.queueing import Crew, Wait, simulated, wait
 from triage.measure.stored import Stored
 from triage.policy.decide import decide
 from triage.policy.document import Document
@@ -24,6 +24,7 @@ from triage.policy.parts import LOOKED_AT, Rule
 from triage.records import Doubles, Report
 from triage.reliability import wilson
 
+HEADROOM = 0.9  # of the reviews a day: a queue that is full is waited for without end
 THRESHOLDS = tuple(round(0.05 * n, 2) for n in range(1, 20))
 
 
@@ -82,7 +83,8 @@ class Curve:
         now: The level's threshold in the policy.
         capacity: Reviews a day.
         points: By threshold, rising.
-        chosen: Place of the lowest threshold that leaves time for all reviews; -1 if none does.
+        chosen: Place of the lowest threshold that takes no more than `HEADROOM` of the reviews; -1
+            if none does.
         checked: The chosen point's wait by a run of events; None if none is chosen.
     """
 
@@ -148,10 +150,10 @@ def simulate(
         crew, most = Crew.of(queue, minutes, capacity), capacity or queue.capacity
         deadline = max(policy.tiers[rule.tier].deadline or 0 for rule in rules) / 3600
         points = tuple(
-            _point(t, there[t], cases, certain, weights, lambda n: formula(n, crew, deadline))  # noqa: B023
+            _point(t, there[t], cases, certain, weights, lambda n: wait(n, crew, deadline))  # noqa: B023
             for t in THRESHOLDS
         )
-        fits = [n for n, point in enumerate(points) if point.reviews < most]
+        fits = [n for n, p in enumerate(points) if p.reviews <= HEADROOM * most]
         chosen = fits[0] if fits else -1
         checked = simulated(points[chosen].reviews, crew, deadline) if fits else None
         names = _categories(rules)
@@ -159,6 +161,19 @@ def simulate(
             Curve(name, level, names, policy.levels[level], most, points, chosen, checked)
         )
     return tuple(curves)
+
+
+def left_out(policy: Policy, curves: Sequence[Curve]) -> list[str]:
+    """The queues that rules reach and that have no curve: no level lets recordings into them."""
+    drawn = {curve.queue for curve in curves}
+    asked = (
+        action.whom
+        for rule in policy.rules
+        if rule.mode == "live" and rule.tier in LOOKED_AT
+        for action in rule.actions
+        if action.whom
+    )
+    return [name for name in dict.fromkeys(asked) if name not in drawn]
 
 
 def _entry(policy: Policy, queue: str) -> tuple[str, list[Rule]] | None:
@@ -200,7 +215,8 @@ def _reached(policy: Policy, stored: Stored) -> frozenset[str]:
 def _cases(rules: Sequence[Rule], items: Sequence[Item]) -> tuple[Doubles, int]:
     """How probably each item is a case of a queue, and how many surely are."""
     names = _categories(rules)
-    each = np.array([max((item.labels.get(n, 0.0) for n in names), default=0.0) for item in items])
+    rows = [[item.labels.get(n, 0.0) for n in names] or [0.0] for item in items]
+    each: Doubles = np.nan_to_num(np.array(rows)).max(axis=1)  # what is no number is no case
     sure = sum(
         any(item.labels.get(n, 0.0) >= 0.5 for n in names if n in item.labelled) for item in items
     )
@@ -213,11 +229,11 @@ def _point(
     cases: Doubles,
     certain: int,
     weights: Doubles,
-    wait: Callable[[float], Wait],
+    waited: Callable[[float], Wait],
 ) -> Point:
     reviews = float(weights[there].sum())
     true, all_ = float((weights * cases)[there].sum()), float((weights * cases).sum())
-    found = true / all_ if all_ else 1.0
+    found = min(true / all_, 1.0) if all_ else 1.0
     # As wide as that of as many cases as are labelled so, or else are to be expected.
     low, high = wilson(found, max(certain or round(float(cases.sum())), 1))
-    return Point(threshold, reviews, true, found, low, high, all_ - true, wait(reviews))
+    return Point(threshold, reviews, true, found, low, high, all_ - true, waited(reviews))

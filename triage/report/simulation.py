@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from triage.measure.simulate import Curve, Point
+from triage.measure.simulate import HEADROOM, Curve, Point, left_out
 from triage.policy.model import Policy
 from triage.report import policy_plots
 from triage.report.page import Block, Note, Section, Table, Verdict, render
@@ -19,11 +19,15 @@ COLUMNS = (
     ">wait",
     ">past deadline",
 )
+UNTOLD = "Of {} nothing is told: no level of the policy lets recordings in by a category."
 ASSUMED = (
     "Recordings come at random through the day, each is looked at by one reviewer, and a review's "
-    "length varies as an exponential one does. Waits in the curves are by Erlang's formula, of a "
-    "queue that never closes; the wait at the threshold to take is by a run of events that keeps "
-    "the queue's hours.",
+    "length varies as an exponential one does. Waits in the curves are by Erlang's formula, or by "
+    "a short run of events where a queue has hours; the wait at the threshold to take is by a long "
+    "run. All wait in one line, and what is late is late by the deadline of the queue's lowest "
+    "tier: what is graver has to be taken first, which isn't counted here.",
+    f"A threshold fits if it takes at most {HEADROOM:.0%} of the reviews that there is time for. "
+    "Found is what comes to this queue; what another queue finds counts as missed here.",
     "What is a case is told by labels; without any, calibrated probabilities are taken at their "
     "word. Labelled sets are richer in cases than a service: unless their rows say what they stand "
     "for, take from the curves which threshold is better, and not how many cases there are a day.",
@@ -36,14 +40,14 @@ def page(policy: Policy, curves: Sequence[Curve], recordings: int, a_day: float)
 
     Args:
         policy: Whose levels are moved.
-        curves: At least one.
+        curves: Of `simulate`.
         recordings: How many were decided anew.
         a_day: For how many a day they stand.
     """
     return render(
         f"Thresholds of {policy.name} {policy.version}",
         [
-            Section("Verdict", _verdict(curves)),
+            Section("Verdict", _verdict(policy, curves)),
             *(Section(curve.queue, [_figure(curve), _table(curve)]) for curve in curves),
             Section("What is assumed", [Note(one) for one in ASSUMED]),
         ],
@@ -69,16 +73,20 @@ def told(curve: Curve) -> str:
     )
 
 
-def _verdict(curves: Sequence[Curve]) -> list[Block]:
+def _verdict(policy: Policy, curves: Sequence[Curve]) -> list[Block]:
     never = [curve.queue for curve in curves if curve.chosen < 0]
     raised = [
         c.queue for c in curves if c.chosen >= 0 and c.points[c.chosen].threshold > c.now + 0.025
     ]
     points = [told(curve) for curve in curves]
+    if missing := left_out(policy, curves):
+        points.append(UNTOLD.format(", ".join(missing)))
     if never:
         return [Verdict("bad", f"No threshold leaves time for: {', '.join(never)}", points)]
     if raised:
         return [Verdict("warn", f"Too little time as it is: {', '.join(raised)}", points)]
+    if missing:
+        return [Verdict("warn", f"Nothing can be said of: {', '.join(missing)}", points)]
     return [Verdict("good", "There is time for all that the policy asks for", points)]
 
 
