@@ -61,7 +61,8 @@ def told(curve: Curve) -> str:
         least = curve.points[-1]
         return (
             f"{curve.queue}: no threshold of {curve.level} leaves time: {least.threshold:g} still "
-            f"asks for {least.reviews:,.0f} reviews a day, of {curve.capacity:,} at most."
+            f"asks for {least.reviews:,.0f} reviews a day, more than "
+            f"{HEADROOM:.0%} of {curve.capacity:,}."
         )
     point = curve.points[curve.chosen]
     wait = curve.checked or point.wait
