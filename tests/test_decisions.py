@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -114,6 +115,15 @@ def test_a_store_that_cannot_be_opened_is_told_without_its_url(tmp_path: Path) -
     assert str(tmp_path) not in caught.value.detail
     with pytest.raises(BadSetting, match="TRIAGE_DECISIONS"):
         Decisions("no url")
+
+
+def test_several_may_begin_at_once(tmp_path: Path) -> None:
+    for n in range(5):
+        file = f"sqlite:///{tmp_path / f'{n}.db'}"
+        with ThreadPoolExecutor(6) as pool:
+            stores = list(pool.map(lambda _: Decisions(file), range(6)))  # noqa: B023
+        stores[0].add([made("a")])
+        assert [one.id for one in stores[5].kept(NOON)] == ["a"]
 
 
 def test_only_its_owner_reads_the_file(store: Decisions, tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,6 +16,7 @@ from sqlalchemy.pool import NullPool
 from triage.errors import BadSetting, TriageError
 
 PATIENCE = 30  # seconds that SQLite waits for another writer
+AGAIN = 0.02  # seconds until what it doesn't wait for is tried again
 
 
 def engine(url: str, *, setting: str, file: str, kept_open: bool = False) -> sa.Engine:
@@ -81,4 +84,13 @@ def _make_private(file: Path, setting: str) -> None:
 
 def _write_ahead(connection: Any, _record: object) -> None:
     """Readers go on while somebody writes."""
-    connection.execute("PRAGMA journal_mode=WAL")
+    end = monotonic() + PATIENCE
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:  # SQLite doesn't wait for this as it does for other locks
+            if monotonic() > end:
+                raise
+            sleep(AGAIN)
+        else:
+            return

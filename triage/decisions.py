@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from triage.database import engine, told
 from triage.errors import BadSetting, DecisionsFailed
@@ -117,7 +118,7 @@ class Decisions:
         self._engine = engine(url, setting="TRIAGE_DECISIONS", file="decisions.db", kept_open=True)
         remedy = "Look at TRIAGE_DECISIONS and the database's rights"
         with told(STORE, BadSetting, "can't be opened", remedy):
-            METADATA.create_all(self._engine)
+            self._prepare()
 
     def add(self, made: Sequence[Decided]) -> None:
         """Keeps decisions, all of them or none, and forgets those that are too old beside them.
@@ -205,6 +206,13 @@ class Decisions:
         query = sa.select(c.id, c.at, c.account, c.model, c.scores)
         for id, at, account, model, scores in self._since(query, since):
             yield Kept(id, datetime.fromtimestamp(at, UTC), account, _scores(model, scores))
+
+    def _prepare(self) -> None:
+        """Makes the table where it isn't there; other processes may be doing the same."""
+        with self._engine.begin() as connection:
+            connection.execute(CreateTable(DECISIONS, if_not_exists=True))
+            for index in sorted(DECISIONS.indexes, key=lambda one: str(one.name)):
+                connection.execute(CreateIndex(index, if_not_exists=True))
 
     def _since(self, query: sa.Select[Any], since: datetime) -> Iterator[tuple[Any, ...]]:
         asked = query.where(DECISIONS.c.at >= since.timestamp()).order_by(DECISIONS.c.at)
