@@ -83,6 +83,15 @@ def test_scores_without_a_time_take_part_in_all_but_the_hours() -> None:
     assert (found.days, found.decided, sum(found.hours[0].values())) == (None, 1, 0)
 
 
+def test_rates_are_told_only_where_all_scores_have_a_time() -> None:
+    timed = [*stored(1, distress=0.5), *stored(1, hours=48, distress=0.5)]
+    assert backtest(OLD, NEW, timed).days == 2
+    untimed = [Stored(f"tri_{n}", scores_of({"distress": 0.5})) for n in range(98)]
+    mixed = backtest(OLD, NEW, [*timed, *untimed])
+    assert mixed.days is None
+    assert not any("a day" in sentence for sentence in summary(mixed))
+
+
 def test_examples_are_of_their_kind_and_a_fair_sample() -> None:
     many = stored(5_000, distress=0.5)
     found = backtest(OLD, NEW, many)

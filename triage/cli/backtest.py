@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import typer
 from rich.text import Text
 
 from triage.cli.exits import Exit
@@ -52,9 +53,8 @@ def run(
     found, unusable = backtest(before, after, replayed), replayed.unusable
     if not found.decided:
         raise replayed.nothing()
-    console = plain_console()
     if jsonl:
-        console.print(json.dumps(_json(found, len(unusable))))
+        typer.echo(json.dumps(_json(found, len(unusable))))  # never wrapped to a width
     else:
         _tell(found, unusable)
     if html:
@@ -75,7 +75,8 @@ def _tell(found: Backtest, unusable: Sequence[Unusable]) -> None:
     console = plain_console()
     for sentence in summary(found):
         console.print(sentence)
-    table = plain_table("Recordings by tier: rows old, columns new", "old")
+    console.print("\nRecordings by tier: rows old, columns new", style="bold")
+    table = plain_table("", "old")
     for tier in TIERS:
         table.add_column(tier, justify="right")
     for old in TIERS:
@@ -83,9 +84,17 @@ def _tell(found: Backtest, unusable: Sequence[Unusable]) -> None:
         cells = (f"{count:,}" if count else NONE for count in counts)
         table.add_row(Text(old, TIER_STYLES[old]), *cells)
     console.print(table)
-    queues = plain_table("Looks by queue", "queue", ">old", ">new", ">takes a day")
-    for name, queue in found.new.queues.items():
-        asked = (f"{counts[name]:,}" for counts in found.queues)
+    days = found.days  # what a queue takes is a day's, so what is asked of it is too if it's known
+    title = "Looks a day by queue" if days else "Looks by queue, of days that aren't known"
+    console.print(f"\n{title}", style="bold")
+    queues = plain_table("", "queue", ">old", ">new", ">takes a day")
+    for name, queue in {**found.old.queues, **found.new.queues}.items():
+        asked = [
+            f"{counts[name] / days:,.1f}" if days else f"{counts[name]:,}"
+            for counts in found.queues
+        ]
+        if name not in found.new.queues:
+            asked[1] = NONE
         queues.add_row(name, *asked, f"{queue.capacity:,}")
     console.print(queues)
     for one in unusable[:MOST_TOLD]:

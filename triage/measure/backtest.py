@@ -9,7 +9,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from triage.measure.stored import Stored
 from triage.policy.decide import decide
@@ -40,7 +40,8 @@ class Backtest:
         withheld: Recordings kept from the annotation sample, old and new.
         changes: How many recordings of each of `KINDS`.
         examples: Ids of some of each, drawn by chance.
-        first, last: The times that the scores span; None if none has one.
+        timed: How many scores have a time.
+        first, last: The times that they span; None if none has one.
     """
 
     old: Policy
@@ -56,15 +57,22 @@ class Backtest:
     withheld: list[int] = field(default_factory=lambda: [0, 0])
     changes: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
+    timed: int = 0
     first: datetime | None = None
     last: datetime | None = None
 
     @property
     def days(self) -> float | None:
-        """How many days the scores span, one at least; None if they don't say."""
-        if self.first is None or self.last is None:
+        """How many days the scores span, one at least; None if not all of them say."""
+        span = self.span
+        return None if span is None else max(span / timedelta(days=1), 1.0)
+
+    @property
+    def span(self) -> timedelta | None:
+        """From the first score to the last; None if not all have a time, and rates would be off."""
+        if self.first is None or self.last is None or self.timed < self.decided:
             return None
-        return max((self.last - self.first).total_seconds() / 86_400, 1.0)
+        return self.last - self.first
 
     def looks(self, which: int) -> int:
         """Recordings that somebody looks at under the old (0) or the new (1) policy."""
@@ -118,6 +126,7 @@ def _count(found: Backtest, one: Stored, before: Decision, after: Decision) -> N
         if one.at is not None and decision.tier in LOOKED_AT:
             found.hours[which][one.at.astimezone(UTC).hour] += 1
     if one.at is not None:
+        found.timed += 1
         found.first = min(found.first or one.at, one.at)
         found.last = max(found.last or one.at, one.at)
 

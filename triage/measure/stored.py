@@ -7,14 +7,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TextIO
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationError,
+)
+from pydantic_core import PydanticCustomError
 
 from triage.errors import BadField
+from triage.policy.surroundings import MAX_INT
 from triage.records import Event, InputKind, Scores
 
 LONGEST_LINE = 8 * 2**20  # characters
+YEARS = range(2000, 2200)  # of `at`; a deadline that is counted from it must still be a date
+OWN_ID = r"^tri_[0-9A-Za-z_-]{1,64}$"  # examples are told by it, so it can't be the caller's
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,34 +64,50 @@ class Unusable:
     why: str
 
 
+def _in_years(at: datetime) -> datetime:
+    """The time in UTC."""
+    # Checked before it is moved: the first and the last year have times with no place in UTC.
+    if at.year not in YEARS:
+        raise PydanticCustomError("out_of_range", "no year that scores can be of")
+    return at.astimezone(UTC)
+
+
+# Text and true or false aren't taken for numbers, nor the other way round.
+_Number = Annotated[float, Strict()]
+_Count = Annotated[int, Strict(), Field(ge=0, le=MAX_INT)]
+
+
 class _Heard(BaseModel):
     model_config = ConfigDict(extra="ignore")
     event: str
-    start: float
-    end: float
-    score: float
+    start: _Number
+    end: _Number
+    score: _Number
 
 
 class _Result(BaseModel):
     model_config = ConfigDict(extra="ignore")
-    category_scores: dict[str, float | None]
+    category_scores: dict[str, _Number | None]
     category_applied_input_types: dict[str, list[InputKind]] = Field(default_factory=dict)
-    event_scores: dict[str, float | None] = Field(default_factory=dict)
+    event_scores: dict[str, _Number | None] = Field(default_factory=dict)
     events: list[_Heard] = Field(default_factory=list)
-    flags: dict[str, bool] = Field(default_factory=dict)
+    flags: dict[str, Annotated[bool, Strict()]] = Field(default_factory=dict)
     failures: dict[str, str] = Field(default_factory=dict)
-    seconds: float | None = None
+    seconds: _Number | None = None
 
 
 class _Line(BaseModel):
     model_config = ConfigDict(extra="ignore")
-    id: str
+    id: Annotated[str, Field(pattern=OWN_ID)]
     recording: str = ""
     model: str = ""
     results: list[_Result] = Field(min_length=1, max_length=1)
-    at: AwareDatetime | None = None
+    at: Annotated[AwareDatetime, AfterValidator(_in_years)] | None = None
     context: dict[str, Any] = Field(default_factory=dict)
-    history: dict[str, dict[str, int]] = Field(default_factory=dict)
+    history: dict[str, dict[str, _Count]] = Field(default_factory=dict)
+
+
+_NAMES = frozenset(name for part in (_Line, _Result, _Heard) for name in part.model_fields)
 
 
 def read_stored(paths: Sequence[Path]) -> Iterator[Stored | Unusable]:
@@ -89,19 +117,42 @@ def read_stored(paths: Sequence[Path]) -> Iterator[Stored | Unusable]:
     prints. A recording that was refused has no scores and is left out.
 
     Raises:
-        BadField: A file can't be read.
+        BadField: A file can't be read, or no line of it is an answer. What was read before it was
+            given out by then.
     """
     for path in paths:
         try:
-            with path.open(encoding="utf-8", errors="replace") as lines:
-                for number, line in enumerate(iter(lambda: lines.readline(LONGEST_LINE), ""), 1):
-                    if line.strip() and (found := _read(path.name, number, line)) is not None:
-                        yield found
+            with path.open(encoding="utf-8-sig", errors="replace") as opened:
+                yield from _answers(path.name, opened)
         except OSError as error:
             raise BadField(
                 f"{path.name} can't be read: {error.strerror}. Name files of answers, as `triage "
                 "score --jsonl` prints them."
             ) from None
+
+
+def _answers(file: str, opened: TextIO) -> Iterator[Stored | Unusable]:
+    answers = number = 0
+    for number, line in enumerate(_lines(opened), 1):
+        if not line.strip():
+            continue
+        found = _read(file, number, line)
+        answers += not isinstance(found, Unusable)
+        if found is not None:
+            yield found
+    if not answers:
+        raise BadField(
+            f"{file} holds no answer in {number:,} lines. Name files of answers, as `triage score "
+            "--jsonl` prints them."
+        )
+
+
+def _lines(opened: TextIO) -> Iterator[str]:
+    """Lines, each counted once; one that is too long is cut, and so can't be read."""
+    while line := opened.readline(LONGEST_LINE):
+        yield line
+        while line and not line.endswith("\n"):
+            line = opened.readline(LONGEST_LINE)
 
 
 def _read(file: str, number: int, line: str) -> Stored | Unusable | None:
@@ -111,8 +162,11 @@ def _read(file: str, number: int, line: str) -> Stored | Unusable | None:
             return None
         return _stored(_Line.model_validate(told))
     except ValidationError as error:
-        where = ".".join(str(step) for step in error.errors()[0]["loc"])
-        return Unusable(file, number, f"{where or 'the line'}: {error.errors()[0]['type']}")
+        first = error.errors(include_input=False, include_url=False)[0]
+        # Keys are content too: only the format's own names and places in lists are told.
+        steps = (step if isinstance(step, int) or step in _NAMES else "…" for step in first["loc"])
+        where = ".".join(map(str, steps))
+        return Unusable(file, number, f"{where or 'the line'}: {first['type']}")
     except (ValueError, RecursionError):
         return Unusable(file, number, "no JSON")
 
@@ -129,8 +183,7 @@ def _stored(line: _Line) -> Stored:
         flags=result.flags,
         failures=result.failures,
     )
-    at = line.at.astimezone(UTC) if line.at else None
-    return Stored(line.id, scores, at, line.recording, line.context, line.history)
+    return Stored(line.id, scores, line.at, line.recording, line.context, line.history)
 
 
 def _numbers(told: Mapping[str, float | None]) -> dict[str, float]:

@@ -6,14 +6,19 @@ Ids on it are Triage's own; all else is counts and the policies' words, so it ca
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
+from typing import Literal
 
 from triage.measure.backtest import KINDS, Backtest
 from triage.policy.diff import by_whom, diff
+from triage.policy.model import Policy
 from triage.policy.parts import LOOKED_AT
 from triage.report import policy_plots
 from triage.report.page import Block, Facts, Note, Section, Table, Verdict, render
 
-LOST = "not looked at any more"
+LOST, LATER = "not looked at any more", "later"
+WHOLE_DAY = timedelta(hours=20)  # scores of less tell too little of what a day asks for
+NONE = "–"  # noqa: RUF001 - what a policy doesn't have
 
 
 def page(found: Backtest, unusable: int) -> bytes:
@@ -47,30 +52,43 @@ def summary(found: Backtest) -> list[str]:
         told.append(
             f"That is {after / found.days:,.1f} a day instead of {before / found.days:,.1f}."
         )
+    if found.span is not None and found.span < WHOLE_DAY:
+        hours = found.span / timedelta(hours=1)
+        told.append(f"The scores span {hours:.1f} hours only: a whole day may ask for more.")
     for kind in KINDS:
         if count := found.changes[kind]:
             low, high = found.interval(kind)
             told.append(f"{count:,} {kind} ({low:.2%} to {high:.2%} of all, 95 % interval).")
-    for name, queue in found.new.queues.items():
-        if found.days and (a_day := found.queues[1][name] / found.days) > queue.capacity:
-            told.append(f"{name} is asked for {a_day:,.0f} a day and can take {queue.capacity:,}.")
+    for name, a_day in _over(found).items():
+        most = found.new.queues[name].capacity
+        told.append(f"{name} is asked for {a_day:,.0f} a day and can take {most:,}.")
     return told
 
 
+def _over(found: Backtest) -> dict[str, float]:
+    """Looks a day by queue, of those that the new policy asks for more than they can take."""
+    if not found.days:
+        return {}
+    asked = {name: found.queues[1][name] / found.days for name in found.new.queues}
+    return {n: a_day for n, a_day in asked.items() if a_day > found.new.queues[n].capacity}
+
+
 def _verdict(found: Backtest, unusable: int) -> list[Block]:
-    lost, points = found.changes[LOST], summary(found)
-    over = any("can take" in point for point in points)
-    kind, text = (
-        ("bad", f"Nobody would look at {lost:,} recordings that somebody looks at now")
-        if lost
-        else ("warn", "More is asked of a queue than it can take")
-        if over
-        else ("good", "Nothing that somebody looks at now would be missed")
-    )
-    blocks: list[Block] = [Verdict(kind, text, points)]  # type: ignore[arg-type]
+    kind, text = _gravest(found)
+    blocks: list[Block] = [Verdict(kind, text, summary(found))]
     if unusable:
         blocks.append(Note(f"{unusable:,} lines held no scores and are left out."))
     return blocks
+
+
+def _gravest(found: Backtest) -> tuple[Literal["good", "warn", "bad"], str]:
+    if lost := found.changes[LOST]:
+        return "bad", f"Nobody would look at {lost:,} recordings that somebody looks at now"
+    if later := found.changes[LATER]:
+        return "warn", f"Somebody would look at {later:,} recordings later than now"
+    if _over(found):
+        return "warn", "More is asked of a queue than it can take"
+    return "good", "Nothing that somebody looks at now would be missed, or looked at later"
 
 
 def _tiers(found: Backtest) -> list[Block]:
@@ -108,20 +126,27 @@ def _hours(found: Backtest) -> list[Block]:
 
 
 def _rules(found: Backtest) -> list[Block]:
-    modes = {rule.id: rule.mode for rule in (*found.old.rules, *found.new.rules)}
-    names = dict.fromkeys([*modes, *found.rules[0], *found.rules[1]])
-    rows = [
-        (
-            name,
-            modes.get(name, ""),
-            f"{found.rules[0][name]:,}",
-            f"{found.rules[1][name]:,}",
-            f"{found.met_by_shadow[name]:,}" if found.met_by_shadow else "",
-        )
-        for name in names
-    ]
-    columns = ("rule", "mode", ">old", ">new", ">with shadow rules")
+    ids = [rule.id for policy in (found.old, found.new) for rule in policy.rules]
+    counted = [found.rules[0], found.rules[1], found.met_by_shadow]
+    names = dict.fromkeys([*ids, *(name for counts in counted for name in counts)])
+    known = (_modes(found.old), _modes(found.new))
+    rows = [_rule(found, name, *(modes.get(name, NONE) for modes in known)) for name in names]
+    shadow = (">with shadow rules",) if found.met_by_shadow else ()
+    columns = ("rule", "in old", "in new", ">old", ">new", *shadow)
     return [Table(columns, rows, caption="Recordings that each rule decides.")]
+
+
+def _rule(found: Backtest, name: str, old: str, new: str) -> Sequence[str]:
+    counts = [
+        f"{counts[name]:,}" if counts[name] or mode != NONE else NONE
+        for counts, mode in zip(found.rules, (old, new), strict=True)
+    ]
+    shadow = [f"{found.met_by_shadow[name]:,}"] if found.met_by_shadow else []
+    return (name, old, new, *counts, *shadow)
+
+
+def _modes(policy: Policy) -> dict[str, str]:
+    return {rule.id: rule.mode for rule in policy.rules}
 
 
 def _examples(found: Backtest) -> list[Block]:
