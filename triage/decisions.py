@@ -235,7 +235,7 @@ def _columns(one: Decided) -> dict[str, Any]:
         "policy": decision.policy_digest,
         "tier": decision.tier,
         "rule": decision.rule,
-        "flagged": json.dumps([name for name, on in decision.category_flagged.items() if on]),
+        "flagged": json.dumps(decision.flagged),
         "case": decision.case,
         "shadow_tier": shadow.tier,
         "shadow_rule": shadow.rule,

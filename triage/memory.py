@@ -53,7 +53,6 @@ class Memory:
 
     def add(self, account: str, decision: Decision) -> None:
         """Remembers a decision, if it is known whose recording it was."""
-        flagged = [name for name, on in decision.category_flagged.items() if on]
-        if account and flagged:
+        if account and decision.flagged:
             for counts in self._counts[account].values():
-                counts.update([*flagged, ANY])
+                counts.update([*decision.flagged, ANY])

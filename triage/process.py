@@ -219,7 +219,7 @@ class Processor:
             "due_at": decision.due_at,
             "severity": decision.severity,
             "case": decision.case,
-            "categories": [name for name, on in decision.category_flagged.items() if on],
+            "categories": list(decision.flagged),
             "failures": dict(scores.failures),
         }
 

@@ -229,6 +229,11 @@ class Decision:
     mode: Literal["live", "shadow"] = "live"
     case: str = ""
 
+    @property
+    def flagged(self) -> tuple[str, ...]:
+        """The categories that are."""
+        return tuple(name for name, on in self.category_flagged.items() if on)
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

@@ -15,8 +15,7 @@ from triage.cli.replayed import Replayed
 from triage.cli.tables import NONE, TIER_STYLES, plain_console, plain_table
 from triage.measure.backtest import Backtest, backtest
 from triage.measure.stored import Unusable
-from triage.policy.loading import read_policy
-from triage.policy.model import Policy, parse_policy
+from triage.policy.loading import as_written
 from triage.policy.parts import TIERS
 from triage.settings import settings
 
@@ -48,7 +47,7 @@ def run(
         PolicyRefused: One of them isn't a policy.
         BadField: There are no scores.
     """
-    before, after = _policy(old or settings().policy), _policy(new)
+    before, after = as_written(old or settings().policy), as_written(new)
     replayed = Replayed(scores, since)
     found, unusable = backtest(before, after, replayed), replayed.unusable
     if not found.decided:
@@ -63,10 +62,6 @@ def run(
 
         write_page(page(found, len(unusable)).decode(), html)
     return Exit.INCOMPLETE if unusable else Exit.DONE
-
-
-def _policy(path: Path) -> Policy:
-    return parse_policy(read_policy(path))
 
 
 def _tell(found: Backtest, unusable: Sequence[Unusable]) -> None:

@@ -8,11 +8,9 @@ from pathlib import Path
 from triage.cli.exits import Exit
 from triage.cli.replayed import Replayed
 from triage.cli.tables import NONE, plain_console, plain_table
-from triage.measure.backtest import UNKNOWN
 from triage.policy.conditions import Value
 from triage.policy.explain import Explanation, explain
-from triage.policy.loading import read_policy
-from triage.policy.model import parse_policy
+from triage.policy.loading import as_written
 from triage.settings import settings
 
 
@@ -32,7 +30,7 @@ def run(scores: Sequence[Path], policy: Path | None, ids: Sequence[str], *, sinc
         PolicyRefused: It isn't a policy.
         BadField: There are none of these recordings.
     """
-    known = parse_policy(read_policy(policy or settings().policy))
+    known = as_written(policy or settings().policy)
     replayed, found = Replayed(scores, since), 0
     table = plain_table("", "id", "tier", "rule", "~because", "~nearest higher")
     for one in replayed:
@@ -41,7 +39,7 @@ def run(scores: Sequence[Path], policy: Path | None, ids: Sequence[str], *, sinc
             told = explain(
                 one.scores,
                 known,
-                one.at or UNKNOWN,
+                one.time,
                 context=one.context,
                 history=one.history,
             )

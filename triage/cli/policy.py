@@ -18,7 +18,7 @@ from triage.manifest import read_manifest
 from triage.policy.against import check as against_model
 from triage.policy.diff import by_whom, diff
 from triage.policy.document import Document
-from triage.policy.loading import approved, read_policy, tested
+from triage.policy.loading import approved, as_written, read_policy, tested
 from triage.policy.model import Policy, parse_policy
 from triage.policy.parts import TIERS
 from triage.policy.signing import sign, signature_file
@@ -200,7 +200,7 @@ def sign_file(key: Path, file: Path | None) -> Exit:
 
 
 def _policy(file: Path | None) -> Policy:
-    return parse_policy(read_policy(file or settings().policy))
+    return as_written(file or settings().policy)
 
 
 def _seconds(deadline: int | None) -> str:

@@ -57,10 +57,8 @@ def run(
     stored = list(replayed)
     if not stored:
         raise replayed.nothing()
-    places = range(len(stored))
-    if len(stored) > MOST:  # evenly, so that the times are spread as they were
-        places = range(0, MOST)
-    some = [stored[place * len(stored) // len(places)] for place in places]
+    count = min(len(stored), MOST)  # taken evenly, so that the times are spread as they were
+    some = [stored[place * len(stored) // count] for place in range(count)]
     items = [_item(one, rows.get(one.recording)) for one in some]
     with progress() as told_of:
         curves = simulate(data, items, a_day, capacity, minutes, told_of)

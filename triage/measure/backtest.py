@@ -12,14 +12,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from triage.measure.stored import Stored
-from triage.policy.decide import decide
 from triage.policy.model import Policy
 from triage.policy.parts import LOOKED_AT, TIERS
 from triage.records import Decision
 from triage.reliability import wilson
 
 EXAMPLES = 20  # ids of each kind of change
-UNKNOWN = datetime(2000, 1, 1, tzinfo=UTC)  # for scores that don't say when they were; no rule asks
 
 # What becomes of a recording under the new policy, for whoever looks at it.
 KINDS = ("looked at now", "not looked at any more", "sooner", "later", "somebody else looks")
@@ -93,17 +91,10 @@ def backtest(old: Policy, new: Policy, stored: Iterable[Stored]) -> Backtest:
     """
     found, chance = Backtest(old, new), random.Random(0)  # noqa: S311 - examples, not secrets
     for one in stored:
-        at = one.at or UNKNOWN
-        before, after = (
-            decide(one.scores, policy, at, context=one.context, history=one.history)
-            for policy in (old, new)
-        )
+        before, after = one.decided(old), one.decided(new)
         _count(found, one, before, after)
         if new.has_shadow:
-            shadow = decide(
-                one.scores, new, at, context=one.context, history=one.history, mode="shadow"
-            )
-            found.met_by_shadow[shadow.rule] += 1
+            found.met_by_shadow[one.decided(new, "shadow").rule] += 1
         for kind in _kinds(before, after):
             found.changes[kind] += 1
             _draw(found.examples[kind], one.id, found.changes[kind], chance)

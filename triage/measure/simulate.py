@@ -10,14 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import product
 
 import numpy as np
 
-from triage.measure.backtest import UNKNOWN, reached
+from triage.measure.backtest import reached
 from triage.measure.queueing import Crew, Wait, simulated, wait
 from triage.measure.stored import Stored
-from triage.policy.decide import decide
 from triage.policy.document import Document
 from triage.policy.model import Policy, parse_policy
 from triage.policy.parts import LOOKED_AT, Rule
@@ -131,16 +130,19 @@ def simulate(
         report: Told of the progress.
     """
     policy = parse_policy(data)
-    entries = {name: entry for name in policy.queues if (entry := _entry(policy, name))}
+    asking = _asking(policy)
+    entries = {
+        name: (level, asking[name])
+        for name in policy.queues
+        if name in asking and (level := _entry(policy, asking[name]))
+    }
     levels = dict.fromkeys(level for level, _ in entries.values())
     weights = np.array([item.weight for item in items])
     weights *= a_day / weights.sum()
     came: dict[tuple[str, float], list[frozenset[str]]] = {}
-    for done, (level, threshold) in enumerate(
-        chain.from_iterable(((one, t) for t in THRESHOLDS) for one in levels), 1
-    ):
+    for done, (level, threshold) in enumerate(product(levels, THRESHOLDS), 1):
         moved = with_level(data, level, threshold)
-        came[level, threshold] = [_reached(moved, item.stored) for item in items]
+        came[level, threshold] = [frozenset(reached(item.stored.decided(moved))) for item in items]
         report("thresholds", done, len(levels) * len(THRESHOLDS))
     curves = []
     for name, (level, rules) in entries.items():
@@ -166,50 +168,34 @@ def simulate(
 def left_out(policy: Policy, curves: Sequence[Curve]) -> list[str]:
     """The queues that rules reach and that have no curve: no level lets recordings into them."""
     drawn = {curve.queue for curve in curves}
-    asked = (
-        action.whom
-        for rule in policy.rules
-        if rule.mode == "live" and rule.tier in LOOKED_AT
-        for action in rule.actions
-        if action.whom
-    )
-    return [name for name in dict.fromkeys(asked) if name not in drawn]
+    return [name for name in _asking(policy) if name not in drawn]
 
 
-def _entry(policy: Policy, queue: str) -> tuple[str, list[Rule]] | None:
-    """The lowest level that the rules of a queue use for a category, and those rules."""
-    rules = [
-        rule
-        for rule in policy.rules
-        if rule.mode == "live"
-        and rule.tier in LOOKED_AT
-        and any(action.whom == queue for action in rule.actions)
-    ]
+def _asking(policy: Policy) -> dict[str, list[Rule]]:
+    """The live rules that put recordings before each queue."""
+    found: dict[str, list[Rule]] = {}
+    for rule in policy.rules:
+        if rule.mode == "live" and rule.tier in LOOKED_AT:
+            for whom in rule.whom:
+                found.setdefault(whom, []).append(rule)
+    return found
+
+
+def _entry(policy: Policy, rules: Sequence[Rule]) -> str | None:
+    """The lowest level that rules use for a category; None if they use none."""
     used = [
         name
         for rule in rules
         for name in re.findall(r"\bscores\.\w+\s*>=?\s*([a-z]\w*)", rule.when)
         if name in policy.levels
     ]
-    return (min(used, key=policy.levels.__getitem__), rules) if used else None
+    return min(used, key=policy.levels.__getitem__, default=None)
 
 
 def _categories(rules: Sequence[Rule]) -> tuple[str, ...]:
     """The categories that rules speak of."""
     found = (name for rule in rules for name in re.findall(r"\bscores\.(\w+)", rule.when))
     return tuple(dict.fromkeys(name for name in found))
-
-
-def _reached(policy: Policy, stored: Stored) -> frozenset[str]:
-    """The queues that a recording comes to."""
-    decision = decide(
-        stored.scores,
-        policy,
-        stored.at or UNKNOWN,
-        context=stored.context,
-        history=stored.history,
-    )
-    return frozenset(reached(decision))
 
 
 def _cases(rules: Sequence[Rule], items: Sequence[Item]) -> tuple[Doubles, int]:

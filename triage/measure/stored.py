@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any, Literal, TextIO
 
 from pydantic import (
     AfterValidator,
@@ -21,9 +21,12 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from triage.errors import BadField
+from triage.policy.decide import decide
+from triage.policy.model import Policy
 from triage.policy.surroundings import MAX_INT
-from triage.records import Event, InputKind, Scores
+from triage.records import Decision, Event, InputKind, Scores
 
+UNKNOWN = datetime(2000, 1, 1, tzinfo=UTC)  # for scores that don't say when they were; no rule asks
 LONGEST_LINE = 8 * 2**20  # characters
 YEARS = range(2000, 2200)  # of `at`; a deadline that is counted from it must still be a date
 OWN_ID = r"^tri_[0-9A-Za-z_-]{1,64}$"  # examples are told by it, so it can't be the caller's
@@ -48,6 +51,17 @@ class Stored:
     recording: str = field(default="", repr=False)
     context: Mapping[str, Any] = field(default_factory=dict, repr=False)
     history: Mapping[str, Mapping[str, int]] = field(default_factory=dict, repr=False)
+
+    @property
+    def time(self) -> datetime:
+        """When it is decided anew."""
+        return self.at or UNKNOWN
+
+    def decided(self, policy: Policy, mode: Literal["live", "shadow"] = "live") -> Decision:
+        """What a policy says of it; see `decide`."""
+        return decide(
+            self.scores, policy, self.time, context=self.context, history=self.history, mode=mode
+        )
 
 
 @dataclass(frozen=True, slots=True)

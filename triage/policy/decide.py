@@ -64,9 +64,10 @@ def decide(
     if now.tzinfo is None:
         raise ValueError("now has no time zone; a deadline must not depend on where it is read")
     values = values_of(scores, policy, context or {}, history or {})
-    severity, failed = severities(scores.categories, values, policy)
-    values["severity"] = max(severity.values(), default=0)
-    held = _held(policy.rule_conditions, values, [rule.reaches_somebody for rule in policy.rules])
+    over = flagged(scores.categories, policy)
+    severity, failed = severities(over, values, policy)
+    values["severity"] = worst = max(severity.values(), default=0)
+    held = _held(policy.rule_conditions, values, policy.rules_reach)
     asked = [
         (rule, one)
         for rule, one in zip(policy.rules, held, strict=True)
@@ -81,8 +82,8 @@ def decide(
         rule=name,
         reason=decisive.reason,
         actions=tuple(dict.fromkeys(str(action) for _, one in met for action in one.actions)),
-        severity=max(severity.values(), default=0),
-        category_flagged=_flagged(scores.categories, policy),
+        severity=worst,
+        category_flagged=over,
         category_severity=severity,
         due_at=_due(now, policy.tiers[decisive.tier].deadline),
         policy=policy.name,
@@ -204,27 +205,31 @@ def _terms(policy: Policy, slug: str) -> Category:
     return policy.categories.get(slug, policy.fallbacks.unknown_category)
 
 
-def _flagged(categories: Mapping[str, float], policy: Policy) -> dict[str, bool]:
+def flagged(categories: Mapping[str, float], policy: Policy) -> dict[str, bool]:
+    """Which categories are at or over the policy's threshold."""
     return {
         slug: bool(score >= _terms(policy, slug).threshold) for slug, score in categories.items()
     }
 
 
 def severities(
-    categories: Mapping[str, float], values: Mapping[str, Value], policy: Policy
+    over: Mapping[str, bool], values: Mapping[str, Value], policy: Policy
 ) -> tuple[dict[str, int], bool]:
-    """The severity of each category, and whether what may add to it couldn't be evaluated."""
-    flagged = _flagged(categories, policy)
-    severity = {
-        slug: _terms(policy, slug).severity if over else 0 for slug, over in flagged.items()
-    }
-    if not policy.severity_if or not any(flagged.values()):
+    """The severity of each category, and whether what may add to it couldn't be evaluated.
+
+    Args:
+        over: Which categories are `flagged`.
+        values: What conditions speak of.
+        policy: The terms.
+    """
+    severity = {slug: _terms(policy, slug).severity if on else 0 for slug, on in over.items()}
+    if not policy.severity_if or not any(over.values()):
         return severity, False
     held = _held(policy.graver_conditions, values, [True] * len(policy.severity_if))
     for graver, one in zip(policy.severity_if, held, strict=True):
         if one:
             for slug in graver.categories:
-                if flagged.get(slug):
+                if over.get(slug):
                     severity[slug] = min(7, severity[slug] + graver.add)
     return severity, None in held
 

@@ -208,7 +208,7 @@ def _memory(old: Policy, new: Policy) -> Iterator[Change]:
 
 
 def _reached(one: Consequence) -> list[str]:
-    return list(dict.fromkeys(a.whom for a in one.actions if a.whom)) or [NOBODY]
+    return list(one.whom) or [NOBODY]
 
 
 def _actions(one: Consequence) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from triage.policy.conditions import Value
-from triage.policy.decide import Counts, decide, holds, severities, values_of
+from triage.policy.decide import Counts, decide, flagged, holds, severities, values_of
 from triage.policy.model import Policy
 from triage.policy.parts import TIERS, Rule
 from triage.records import Decision, Scores
@@ -114,7 +114,7 @@ class _Asked:
                 name: raised.get(f"scores.{name}", score)
                 for name, score in self.scores.categories.items()
             }
-            severity, _ = severities(categories, values, self.policy)
+            severity, _ = severities(flagged(categories, self.policy), values, self.policy)
             values["severity"] = max(severity.values(), default=0)
         conditions, either = self.policy.rule_conditions, self.rule.reaches_somebody
         return holds(conditions, self.number, values, either) is True

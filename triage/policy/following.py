@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import Lock
 
 from triage.errors import AuditFailed, AuditTampered, BadSetting, PolicyRefused
-from triage.policy.loading import approved, read_policy
+from triage.policy.loading import approved, as_written, read_policy
 from triage.policy.model import Policy, parse_policy
 from triage.policy.signing import signature_file, signer
 
@@ -81,9 +81,10 @@ class PolicyInService:
             data = read_policy(path)
             by = signer(path, data, self.keys)
             fresh = approved(parse_policy(data))
-            before = self._policy or self._kept()
-            if before is None or before.digest != fresh.digest:
-                if before is not None:
+            served = self._policy
+            # At a start the bytes tell whether it is the one of before, which needn't be parsed.
+            if (served.digest != fresh.digest) if served else (data != self._kept_data()):
+                if before := served or self._kept():
                     self.changed(before, fresh, by)
                 self._keep(data)
             self._policy = fresh
@@ -105,14 +106,22 @@ class PolicyInService:
         if kept := self._kept():
             return kept
         log.error("there is no last good policy either: everything goes to people")
-        return parse_policy(read_policy(EVERYTHING))
+        return as_written(EVERYTHING)
 
     def _kept(self) -> Policy | None:
         """The last good policy; one that isn't in effect any more still is better than none."""
+        data = self._kept_data()
+        try:
+            return None if data is None else parse_policy(data)
+        except PolicyRefused:
+            return None
+
+    def _kept_data(self) -> bytes | None:
+        """The bytes of its copy, which tell whether anything changed without being parsed."""
         if self.state is None or not (self.state / KEPT).exists():
             return None
         try:
-            return parse_policy(read_policy(self.state / KEPT))
+            return read_policy(self.state / KEPT)
         except PolicyRefused:
             return None
 

@@ -44,7 +44,16 @@ def load_policy(path: Path, today: date | None = None) -> Policy:
         PolicyRefused: The file can't be read, isn't a policy, fails one of its own tests, or isn't
             in effect; says where and why.
     """
-    return approved(parse_policy(read_policy(path)), today)
+    return approved(as_written(path), today)
+
+
+def as_written(path: Path) -> Policy:
+    """A policy as its file has it; whether it may decide, `approved` says.
+
+    Raises:
+        PolicyRefused: The file can't be read, or isn't a policy.
+    """
+    return parse_policy(read_policy(path))
 
 
 def approved(policy: Policy, today: date | None = None) -> Policy:

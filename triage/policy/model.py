@@ -90,6 +90,11 @@ class Policy(Part):
         return any(rule.mode == "shadow" for rule in self.rules)
 
     @cached_property
+    def rules_reach(self) -> tuple[bool, ...]:
+        """Of each rule, whether it puts recordings before somebody; asked at every decision."""
+        return tuple(rule.reaches_somebody for rule in self.rules)
+
+    @cached_property
     def counted(self) -> tuple[str, ...]:
         """What is counted in a pseudonym's history, as conditions name it."""
         categories = (*self.categories, ANY)

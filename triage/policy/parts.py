@@ -127,6 +127,11 @@ class Consequence(Part):
     reason: Sentence
 
     @property
+    def whom(self) -> tuple[str, ...]:
+        """Whom its actions reach, each once."""
+        return tuple(dict.fromkeys(action.whom for action in self.actions if action.whom))
+
+    @property
     def reaches_somebody(self) -> bool:
         """Whether any of its actions puts the recording before a person."""
         return any(action.verb.reaches_somebody for action in self.actions)
