@@ -16,8 +16,12 @@ from typing import Any
 
 import hypothesis
 import pytest
+from postgres import Server, server
 
+from triage.database.store import open_store
 from triage.errors import NothingToScore, TooLarge, UnsupportedAudio
+from triage.escalate.casebook import Casebook
+from triage.escalate.roster import NOBODY
 from triage.manifest import FORMAT, Manifest
 from triage.policy.following import PolicyInService
 from triage.policy.loading import load_policy
@@ -144,13 +148,34 @@ def audit_file(limits: Settings) -> Path:
 
 @pytest.fixture
 def fake_processor(fake_triage: FakeTriage, limits: Settings, audit_file: Path) -> Processor:
-    """The guarded way with real pseudonyms, decisions and audit around a fake model."""
+    """The guarded way with real pseudonyms, decisions, store and audit around a fake model."""
+    triage: Any = fake_triage
+    audit = AuditLog(audit_file)
     return Processor(
-        fake_triage,  # type: ignore[arg-type]
+        triage,
         Pseudonymiser(limits.key.get_secret_value().encode()),
-        AuditLog(audit_file),
+        audit,
+        Casebook(open_store(limits.store_url), triage.policies.current, lambda: NOBODY, audit),
         workers=2,
     )
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server; without one installed, what needs it is skipped (in CI it fails)."""
+    with server() as running:
+        if running is None:
+            pytest.skip("no PostgreSQL is installed: apt-get install postgresql")
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of the test's own, of either kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'triage.db'}"
+    running: Server = request.getfixturevalue("postgres")
+    return running.database()
 
 
 @pytest.fixture(scope="session")

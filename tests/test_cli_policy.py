@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 from policies import policy_of, rule, scores_of, written
-from test_decisions import made
+from test_decisions import add, made
 from test_policy_following import pem
 from typer.testing import CliRunner
 
 from triage.answer import as_json
 from triage.cli.app import app
 from triage.cli.exits import Exit, exit_code
-from triage.decisions import Decisions
-from triage.errors import BadField, DecisionsFailed, PolicyRefused
+from triage.database.store import open_store
+from triage.errors import BadField, PolicyRefused, StoreFailed
 from triage.policy.decide import decide
 from triage.policy.model import parse_policy
 from triage.policy.signing import signature_file, signer
@@ -124,15 +124,15 @@ def test_a_policy_is_signed(file: Path, tmp_path: Path) -> None:
 
 
 def test_a_store_that_fails_is_as_grave_as_the_audit() -> None:
-    assert exit_code(DecisionsFailed("It is gone.")) is Exit.AUDIT
+    assert exit_code(StoreFailed("It is gone.")) is Exit.AUDIT
 
 
 def test_shadows_are_compared_over_time(file: Path) -> None:
     assert "Nothing was decided" in typed("shadow")
     now = datetime.now(UTC)
     age = (now - made("x").at).total_seconds() / 3_600
-    store = Decisions(settings().decisions_url)
-    store.add([made("a", age - 1, score=0.95), made("b", age - 30, score=0.6)])
+    opened = open_store(settings().store_url)
+    add(opened, [made("a", age - 1, score=0.95), made("b", age - 30, score=0.6)])
     told = typed("shadow", "--since", "7d")
     assert "tried" in told
     assert told.count(f"{now:%Y}-") == 2
@@ -159,7 +159,7 @@ def test_a_backtest_of_files_and_of_the_store(file: Path, tmp_path: Path) -> Non
     with pytest.raises(BadField, match="no scores"):
         typed("backtest", new)
     at = (datetime.now(UTC) - made("x").at).total_seconds() / 3_600
-    Decisions(settings().decisions_url).add([made("a", at - 1, score=0.8)])
+    add(open_store(settings().store_url), [made("a", at - 1, score=0.8)])
     assert "1 not looked at any more" in typed("backtest", new)
 
 

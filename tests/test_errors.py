@@ -11,10 +11,10 @@ import pytest
 from triage import errors
 from triage.errors import (
     AuditFailed,
-    DecisionsFailed,
     InputError,
     NothingToScore,
     SetupError,
+    StoreFailed,
     TooLarge,
     TriageError,
     UnsupportedAudio,
@@ -52,7 +52,7 @@ def test_a_problem_is_named_for_machines_and_titled_for_people(kind: type[Triage
 def test_the_status_says_whose_fault_it_is(kind: type[TriageError]) -> None:
     if issubclass(kind, InputError):
         assert kind.status in {400, 413, 415, 422}
-    elif issubclass(kind, SetupError | AuditFailed | DecisionsFailed):
+    elif issubclass(kind, SetupError | AuditFailed | StoreFailed):
         assert kind.status == 503
     else:
         assert kind.status == 500

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triage.measure.queueing import Crew, erlang_c, formula, open_hours, simulated
-from triage.policy.surroundings import Hours, Queue
+from triage.policy.hours import Hours
+from triage.policy.surroundings import Queue
 
 DAY = 24.0
 OFFICE = Hours(zone="Europe/Berlin", start=time(9), end=time(17), days=("mon", "tue", "wed"))

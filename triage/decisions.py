@@ -2,7 +2,7 @@
 
 It is what a policy's history is counted from, what its shadow rules are compared by, and what a new
 policy is tried on. It holds scores and no words, sound or id of a caller, and forgets after
-`TRIAGE_DECISION_DAYS`. SQLite in a file, or another database by its URL.
+`TRIAGE_DECISION_DAYS`. What follows from a decision stands in the same store: see `escalate`.
 """
 
 from __future__ import annotations
@@ -10,40 +10,19 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.schema import CreateIndex, CreateTable
 
-from triage.database import engine, told
-from triage.errors import BadSetting, DecisionsFailed
+from triage.database.engine import Query, writing
+from triage.database.store import failing
+from triage.database.tables import CaseRow, DecisionRow
 from triage.policy.surroundings import ANY
 from triage.records import Decision, Event, Scores
 
-STORE = "store of decisions"
 READ_AT_ONCE = 1_000
-
-METADATA = sa.MetaData()
-DECISIONS = sa.Table(
-    "decisions",
-    METADATA,
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("at", sa.Double, nullable=False, index=True),  # s since 1970, UTC
-    sa.Column("account", sa.Text, nullable=False),  # a pseudonym; empty if nobody said whose it is
-    sa.Column("model", sa.Text, nullable=False),
-    sa.Column("policy", sa.Text, nullable=False),  # digest
-    sa.Column("tier", sa.Text, nullable=False),
-    sa.Column("rule", sa.Text, nullable=False),
-    sa.Column("flagged", sa.Text, nullable=False),  # categories, JSON
-    sa.Column("case", sa.Text, nullable=False),  # empty where nobody has to look
-    sa.Column("shadow_tier", sa.Text, nullable=False),  # as without shadow rules if there are none
-    sa.Column("shadow_rule", sa.Text, nullable=False),
-    sa.Column("scores", sa.Text, nullable=False),  # JSON, see `_scores_told`
-    sa.Index("decisions_by_account", "account", "at"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +33,7 @@ class Decided:
         id: Triage's own id of the pass.
         at: When, with its time zone.
         account: Pseudonym of whom the recording is of; empty if that isn't known.
+        recording: Pseudonym of the recording.
         scores: What it was decided on, without words and evidence.
         decision: What was decided.
         shadow: What would have been with the policy's shadow rules.
@@ -62,6 +42,7 @@ class Decided:
     id: str
     at: datetime
     account: str
+    recording: str
     scores: Scores = field(repr=False)
     decision: Decision
     shadow: Decision
@@ -103,35 +84,30 @@ class Kept:
 
 
 class Decisions:
-    """Decisions in a database; made at first use.
+    """Decisions in the store.
 
     Args:
-        url: As SQLAlchemy has it. It may hold a password, so no error tells it.
-        days: Until a decision is forgotten; None forgets none, as for those who only read.
-
-    Raises:
-        BadSetting: The database can't be opened.
+        opened: The store, as `open_store` gives it.
     """
 
-    def __init__(self, url: str, days: int | None = None) -> None:
-        self._days = days
-        self._engine = engine(url, setting="TRIAGE_DECISIONS", file="decisions.db", kept_open=True)
-        remedy = "Look at TRIAGE_DECISIONS and the database's rights"
-        with told(STORE, BadSetting, "can't be opened", remedy):
-            self._prepare()
+    def __init__(self, opened: sa.Engine) -> None:
+        self._engine = opened
 
-    def add(self, made: Sequence[Decided]) -> None:
-        """Keeps decisions, all of them or none, and forgets those that are too old beside them.
+    def forget(self, before: datetime) -> int:
+        """Forgets decisions of before a time, but for those of cases that aren't resolved.
+
+        Returns:
+            How many.
 
         Raises:
-            DecisionsFailed: They can't be written.
+            StoreFailed: They can't be.
         """
-        with self._failing("can't be written"), self._engine.begin() as connection:
-            connection.execute(DECISIONS.insert(), [_columns(one) for one in made])
-            if self._days is not None:
-                oldest = max(one.at for one in made) - timedelta(days=self._days)
-                old = DECISIONS.c.at < oldest.timestamp()
-                connection.execute(DECISIONS.delete().where(old))
+        unresolved = sa.select(CaseRow.id).where(CaseRow.resolved_at.is_(None))
+        old = sa.delete(DecisionRow).where(
+            DecisionRow.at < before.timestamp(), DecisionRow.case.not_in(unresolved)
+        )
+        with failing("can't be written"), writing(self._engine) as connection:
+            return connection.execute(old).rowcount
 
     def history(
         self, account: str, windows: Mapping[str, int], now: datetime
@@ -144,18 +120,18 @@ class Decisions:
             now: When they end.
 
         Raises:
-            DecisionsFailed: They can't be read.
+            StoreFailed: They can't be read.
         """
         counts = {name: Counter[str]() for name in windows}
         if not account or not windows:
             return counts
         until = now.timestamp()
-        query = sa.select(DECISIONS.c.at, DECISIONS.c.flagged).where(
-            DECISIONS.c.account == account,
-            DECISIONS.c.at >= until - max(windows.values()),
-            DECISIONS.c.at <= until,
+        query = sa.select(DecisionRow.at, DecisionRow.flagged).where(
+            DecisionRow.account == account,
+            DecisionRow.at >= until - max(windows.values()),
+            DecisionRow.at <= until,
         )
-        with self._failing("can't be read"), self._engine.connect() as connection:
+        with failing("can't be read"), self._engine.connect() as connection:
             for at, flagged in connection.execute(query):
                 names = json.loads(flagged)
                 for window, length in windows.items():
@@ -163,35 +139,13 @@ class Decisions:
                         counts[window].update([*names, *([ANY] if names else [])])
         return counts
 
-    def open_case(self, account: str, rule: str, within: int, now: datetime) -> str:
-        """The case of an account's latest decision by a rule in so many seconds; empty if none.
-
-        Raises:
-            DecisionsFailed: They can't be read.
-        """
-        if not account or not within:
-            return ""
-        query = (
-            sa.select(DECISIONS.c.case)
-            .where(
-                DECISIONS.c.account == account,
-                DECISIONS.c.at >= now.timestamp() - within,
-                DECISIONS.c.rule == rule,
-                DECISIONS.c.case != "",
-            )
-            .order_by(DECISIONS.c.at.desc())
-            .limit(1)
-        )
-        with self._failing("can't be read"), self._engine.connect() as connection:
-            return connection.execute(query).scalar() or ""
-
     def compared(self, since: datetime) -> Iterator[Compared]:
         """Every decision beside its shadow, in the order of time.
 
         Raises:
-            DecisionsFailed: They can't be read.
+            StoreFailed: They can't be read.
         """
-        c = DECISIONS.c
+        c = DecisionRow
         query = sa.select(c.id, c.at, c.policy, c.tier, c.rule, c.shadow_tier, c.shadow_rule)
         for id, at, *rest in self._since(query, since):
             yield Compared(id, datetime.fromtimestamp(at, UTC), *rest)
@@ -200,29 +154,24 @@ class Decisions:
         """Every decision's scores, in the order of time.
 
         Raises:
-            DecisionsFailed: They can't be read.
+            StoreFailed: They can't be read.
         """
-        c = DECISIONS.c
+        c = DecisionRow
         query = sa.select(c.id, c.at, c.account, c.model, c.scores)
         for id, at, account, model, scores in self._since(query, since):
             yield Kept(id, datetime.fromtimestamp(at, UTC), account, _scores(model, scores))
 
-    def _prepare(self) -> None:
-        """Makes the table where it isn't there; other processes may be doing the same."""
-        with self._engine.begin() as connection:
-            connection.execute(CreateTable(DECISIONS, if_not_exists=True))
-            for index in sorted(DECISIONS.indexes, key=lambda one: str(one.name)):
-                connection.execute(CreateIndex(index, if_not_exists=True))
-
-    def _since(self, query: sa.Select[Any], since: datetime) -> Iterator[tuple[Any, ...]]:
-        asked = query.where(DECISIONS.c.at >= since.timestamp()).order_by(DECISIONS.c.at)
-        with self._failing("can't be read"), self._engine.connect() as connection:
+    def _since(self, query: Query, since: datetime) -> Iterator[tuple[Any, ...]]:
+        asked = query.where(DecisionRow.at >= since.timestamp()).order_by(DecisionRow.at)
+        with failing("can't be read"), self._engine.connect() as connection:
             found = connection.execution_options(yield_per=READ_AT_ONCE).execute(asked)
             yield from (tuple(row) for row in found)
 
-    def _failing(self, what: str) -> AbstractContextManager[None]:
-        remedy = "Nothing was answered; try again when it is back"
-        return told(STORE, DecisionsFailed, what, remedy)
+
+def insert(connection: sa.Connection, made: Sequence[Decided]) -> None:
+    """Writes decisions within a transaction."""
+    if made:
+        connection.execute(sa.insert(DecisionRow), [_columns(one) for one in made])
 
 
 def _columns(one: Decided) -> dict[str, Any]:
@@ -231,6 +180,7 @@ def _columns(one: Decided) -> dict[str, Any]:
         "id": one.id,
         "at": one.at.timestamp(),
         "account": one.account,
+        "recording": one.recording,
         "model": one.scores.model,
         "policy": decision.policy_digest,
         "tier": decision.tier,
@@ -239,11 +189,11 @@ def _columns(one: Decided) -> dict[str, Any]:
         "case": decision.case,
         "shadow_tier": shadow.tier,
         "shadow_rule": shadow.rule,
-        "scores": _scores_told(one.scores),
+        "scores": scores_told(one.scores),
     }
 
 
-def _scores_told(scores: Scores) -> str:
+def scores_told(scores: Scores) -> str:
     """All that conditions can speak of, and whether anything was said; never what."""
     events = [[one.event, one.start, one.end, one.score] for one in scores.events]
     return json.dumps(

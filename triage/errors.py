@@ -107,6 +107,38 @@ class TooManyChannels(InputError):
     status = 422
 
 
+class Unauthorised(InputError):
+    """Nobody that the roster knows."""
+
+    slug = "unauthorised"
+    title = "It isn't known who asks"
+    status = 401
+
+
+class Forbidden(InputError):
+    """Something that is not for the one who asks."""
+
+    slug = "forbidden"
+    title = "This is not for whoever asks"
+    status = 403
+
+
+class NoSuchCase(InputError):
+    """A case that isn't there, or not for the one who asks."""
+
+    slug = "no-such-case"
+    title = "There is no such case"
+    status = 404
+
+
+class MoveRefused(InputError):
+    """A move that a case's state doesn't allow."""
+
+    slug = "move-refused"
+    title = "The case doesn't allow this now"
+    status = 409
+
+
 # What Triage itself was set up with -----------------------------------------------------------
 
 
@@ -146,6 +178,13 @@ class PolicyRefused(SetupError):
     title = "The policy was refused"
 
 
+class RosterRefused(SetupError):
+    """A roster that doesn't validate: who is reached, and how."""
+
+    slug = "roster-refused"
+    title = "The roster was refused"
+
+
 class PromotionRefused(SetupError):
     """A model that may not be put into service, or can't be."""
 
@@ -171,10 +210,10 @@ class AuditFailed(TriageError):
     status = 503
 
 
-class DecisionsFailed(TriageError):
-    """The store of decisions can't be read or written, so nothing may be answered."""
+class StoreFailed(TriageError):
+    """The store of decisions and cases can't be read or written, so nothing may be answered."""
 
-    slug = "decisions-failed"
+    slug = "store-failed"
     title = "The store of decisions can't be used"
     status = 503
 

@@ -1,4 +1,4 @@
-"""The one guarded way: score, pseudonymise, decide, audit, store, and only then answer.
+"""The one guarded way: score, pseudonymise, decide, store what follows, audit, only then answer.
 
 The service, the command line and a batch all come through here, so none of them can skip the
 audit. An outcome exists only once its audit entry does.
@@ -9,14 +9,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from uuid import uuid4
 
+from triage.database.store import open_store
 from triage.decisions import Decided, Decisions
 from triage.errors import InputError
+from triage.escalate.casebook import Casebook
+from triage.escalate.roster_file import RosterInService
 from triage.live import Window, folder_of, no_window
 from triage.memory import Memory
 from triage.pipeline import Triage
@@ -70,7 +74,7 @@ class Processor:
         triage: Models and policy.
         pseudonymiser: Turns the caller's ids into pseudonyms for the audit.
         audit: Where every pass is written.
-        decisions: Where decisions are kept, for their history; None keeps none and knows none.
+        book: Where decisions are kept, with their cases and what is to be told of them.
         live: Counts every scored pass, for drift.
         workers: Recordings scored side by side.
         now: The clock.
@@ -80,7 +84,7 @@ class Processor:
     triage: Triage
     pseudonymiser: Pseudonymiser
     audit: AuditLog
-    decisions: Decisions | None = None
+    book: Casebook
     live: Window = field(default_factory=no_window)
     workers: int = 1
     now: Callable[[], datetime] = _now
@@ -95,13 +99,16 @@ class Processor:
         """
         triage, audit = Triage.load(settings), AuditLog(settings.state / "audit.jsonl")
         triage.policies.changed = partial(_written_down, audit)
+        roster = RosterInService(settings.roster)
         triage.policies.current()  # a policy that can't decide is told of now
         manifest = triage.artefact.manifest
         return cls(
             triage,
             Pseudonymiser(load_key(settings)),
             audit,
-            Decisions(settings.decisions_url, settings.decision_days),
+            Casebook(
+                open_store(settings.store_url), triage.policies.current, roster.current, audit
+            ),
             Window(folder_of(manifest, settings.state), manifest.reference),
             workers=settings.cores,
         )
@@ -118,28 +125,41 @@ class Processor:
 
         Raises:
             AuditFailed: The audit couldn't be written. No answer is given out then.
-            DecisionsFailed: The decisions couldn't be stored. Neither is it then.
+            StoreFailed: The decisions and what follows from them couldn't be stored. Neither is
+                it then.
         """
         passes = list(self._score(recordings))
         now, policy = self.now(), self.triage.policy
-        memory = Memory(self.decisions, policy.history, now)
+        memory = Memory(Decisions(self.book.opened), policy.history, now)
         made = [
             self._decided(recording, scored, policy, memory, now)
             for recording, scored in zip(recordings, passes, strict=True)
         ]
-        hashes = self.audit.append_many(
-            [
-                AuditEntry(_kind(one), self._body(one, recording, way, policy), now)
-                for one, recording in zip(made, recordings, strict=True)
-            ]
-        )
-        if self.decisions and (kept := [one for one in made if isinstance(one, Decided)]):
-            self.decisions.add(kept)
+        with self._recorded(made, policy) as made:
+            hashes = self.audit.append_many(
+                [
+                    AuditEntry(_kind(one), self._body(one, recording, way, policy), now)
+                    for one, recording in zip(made, recordings, strict=True)
+                ]
+            )
         self.live.add(scored for scored in passes if isinstance(scored, Scores))
         return [
             _answer(one, recording.id, audit_hash)
             for one, recording, audit_hash in zip(made, recordings, hashes, strict=True)
         ]
+
+    @contextmanager
+    def _recorded(
+        self, made: list[Decided | _Refused], policy: Policy
+    ) -> Iterator[list[Decided | _Refused]]:
+        """Keeps what was decided, with its cases, once what is done with it has gone well."""
+        decided = [one for one in made if isinstance(one, Decided)]
+        if not decided:
+            yield made
+            return
+        with self.book.record(decided, policy) as kept:
+            cased = iter(kept)
+            yield [next(cased) if isinstance(one, Decided) else one for one in made]
 
     def _score(self, recordings: Sequence[Recording]) -> Iterator[Scores | InputError]:
         if self.workers == 1 or len(recordings) == 1:
@@ -187,9 +207,10 @@ class Processor:
                 scored, policy, now, context=recording.context, history=counts, mode="shadow"
             )
         if decision.tier in LOOKED_AT:
-            decision = replace(decision, case=memory.case(account, decision.rule, id))
+            decision = replace(decision, case=id)
         memory.add(account, decision)
-        return Decided(id, now, account, scored, decision, shadow)
+        pseudonym = self.pseudonymiser.pseudonym(recording.id)
+        return Decided(id, now, account, pseudonym, scored, decision, shadow)
 
     def _account(self, recording: Recording) -> str:
         """The pseudonym of whom a recording is of; empty if the caller doesn't say."""

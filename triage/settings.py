@@ -34,10 +34,15 @@ class Settings(BaseSettings):
             first use and kept, readable by its owner only, in `state`.
         state: Folder for what must outlive a process: the audit file, the key, and which model
             was promoted.
-        store: URL of the database that keeps labels; empty for an SQLite file in `state`.
-        decisions: URL of the database that keeps decisions and their scores, by pseudonym; empty
-            for an SQLite file in `state`.
-        decision_days: Days until a decision is forgotten there.
+        store: URL of the database that keeps decisions with their scores, cases, and what is to
+            be told of them, by pseudonym; empty for an SQLite file in `state`.
+        labels: URL of the database that keeps labels and the words they are of; it may be the
+            same. Empty for an SQLite file in `state`.
+        roster: Who is reached and how: people, lines, targets. Without it nobody is told.
+        escalate: Whether the service tells people and keeps the clocks; else `triage escalate run`
+            has to.
+        decision_days: Days until a decision is forgotten.
+        case_days: Days from its end until a case is forgotten.
         sampling_cap: Share of all recordings that people may ever be shown to label.
         max_bytes, max_seconds, max_channels: Limits on one recording's audio.
         max_characters: Limit on one transcript.
@@ -57,8 +62,11 @@ class Settings(BaseSettings):
     key: SecretStr = SecretStr("")
     state: Path = Path("var")
     store: str = Field(default="", repr=False)  # may hold a password
-    decisions: str = Field(default="", repr=False)  # likewise
+    labels: str = Field(default="", repr=False)  # likewise
+    roster: Path | None = None
+    escalate: bool = True
     decision_days: int = Field(default=30, gt=0)
+    case_days: int = Field(default=365, gt=0)
     sampling_cap: float = Field(default=0.002, gt=0, le=1)
     max_bytes: int = Field(default=512 * 2**20, gt=0)
     max_seconds: float = Field(default=4 * 3600, gt=0)
@@ -75,12 +83,12 @@ class Settings(BaseSettings):
     @property
     def store_url(self) -> str:
         """`store`, or else an SQLite file in `state`."""
-        return self.store or f"sqlite:///{self.state / 'labels.db'}"
+        return self.store or f"sqlite:///{self.state / 'triage.db'}"
 
     @property
-    def decisions_url(self) -> str:
-        """`decisions`, or else an SQLite file in `state`."""
-        return self.decisions or f"sqlite:///{self.state / 'decisions.db'}"
+    def labels_url(self) -> str:
+        """`labels`, or else an SQLite file in `state`."""
+        return self.labels or f"sqlite:///{self.state / 'labels.db'}"
 
 
 @lru_cache(maxsize=1)

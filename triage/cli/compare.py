@@ -86,7 +86,7 @@ def _compared(
     own = settings()
     with progress() as report:
         report("reading the rows", 0, 0)
-        reading = given(data, own.store_url, unsplit="val")
+        reading = given(data, own.labels_url, unsplit="val")
         rows = chosen(resolve(reading.rows).rows, split, 0)
         report("reading the rows", len(rows), len(rows))
         one, two = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from triage.errors import AuditFailed, AuditTampered, DecisionsFailed, InputError, TriageError
+from triage.errors import AuditFailed, AuditTampered, InputError, StoreFailed, TriageError
 
 
 class Exit(IntEnum):
@@ -19,6 +19,6 @@ class Exit(IntEnum):
 
 def exit_code(error: TriageError) -> Exit:
     """The code for an error that stopped a whole command."""
-    if isinstance(error, AuditFailed | AuditTampered | DecisionsFailed):
+    if isinstance(error, AuditFailed | AuditTampered | StoreFailed):
         return Exit.AUDIT
     return Exit.USAGE if isinstance(error, InputError) else Exit.SETUP

@@ -80,7 +80,7 @@ def take_in(
     with progress() as told:
         reading = _read(paths, asked, told)
     rows = (replace(r, annotator=r.annotator or annotator or None) for r in reading.rows)
-    taken = Store(settings().store_url).put(rows)
+    taken = Store(settings().labels_url).put(rows)
     console = plain_console()
     console.print(
         f"Taken in: {taken.new:,} new, {taken.changed:,} changed, {taken.same:,} that were there"
@@ -130,7 +130,7 @@ def give_out(out: Path, paths: Sequence[Path], format: str, *, predictions: bool
 
 def _read(paths: Sequence[Path], asked: Sequence[str], told: Report) -> Reading:
     told("reading the rows", 0, 0)
-    reading = given(paths, settings().store_url, asked)
+    reading = given(paths, settings().labels_url, asked)
     told("reading the rows", len(reading.rows), len(reading.rows))
     return reading
 

@@ -12,6 +12,7 @@ from rich.text import Text
 from triage.cli.exits import Exit
 from triage.cli.monitor import duration
 from triage.cli.tables import NONE, TIER_STYLES, plain_console, plain_table
+from triage.database.store import open_store
 from triage.decisions import Compared, Decisions
 from triage.errors import PolicyRefused
 from triage.manifest import read_manifest
@@ -115,11 +116,11 @@ def shadow(since: str) -> Exit:
 
     Raises:
         BadField: `since` is no length of time.
-        DecisionsFailed: The store can't be read.
+        StoreFailed: The store can't be read.
     """
     now = datetime.now(UTC)
     tiers, days, rules = Counter[tuple[str, str]](), dict[str, list[int]](), Counter[str]()
-    for one in Decisions(settings().decisions_url).compared(now - duration(since)):
+    for one in Decisions(open_store(settings().store_url)).compared(now - duration(since)):
         tiers[one.tier, one.shadow_tier] += 1
         day = days.setdefault(f"{one.at:%Y-%m-%d}", [0, 0, 0])
         day[0] += 1

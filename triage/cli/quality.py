@@ -75,7 +75,7 @@ def run(paths: Sequence[Path], most: int, out: TextIO | None) -> Exit:
     """
     with progress() as report:
         report("reading the rows", 0, 0)
-        rows = given(paths, settings().store_url).rows
+        rows = given(paths, settings().labels_url).rows
         report("reading the rows", len(rows), len(rows))
         found = judged(rows, most, Triage.load(settings()), report)
     if out is not None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from triage.cli.monitor import duration
+from triage.database.store import open_store
 from triage.decisions import Decisions
 from triage.errors import BadField
 from triage.measure.stored import Stored, Unusable, read_stored
@@ -47,6 +48,6 @@ class Replayed:
 
     def _kept(self) -> Iterator[Stored]:
         """What the store holds; a pseudonym's history isn't counted anew."""
-        store = Decisions(settings().decisions_url)
+        store = Decisions(open_store(settings().store_url))
         for one in store.kept(datetime.now(UTC) - duration(self._since)):
             yield Stored(one.id, one.scores, one.at)

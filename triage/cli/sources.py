@@ -42,7 +42,7 @@ def run(
     with progress() as report, opened(cache) as kept:
         model = artefact.load(in_service(own))
         strengths = model.manifest.strengths
-        rows = gather(paths, own.store_url, (), (), (), strengths, report, drop_leaks=True)
+        rows = gather(paths, own.labels_url, (), (), (), strengths, report, drop_leaks=True)
         digest = model.manifest.encoders["text"].files[ENCODER]
         encoder = TextEncoder(model.folder / "text", own.cores)
         found = featured(rows, encoder, digest, ears(own, 0), kept, report)

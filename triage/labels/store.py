@@ -13,7 +13,6 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import fields
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -22,41 +21,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.schema import CreateTable
 
-from triage.database import engine, told
+from triage.database.engine import engine, serialised, told, writing
+from triage.database.migrate import prepare
+from triage.database.tables import LabelRow
 from triage.errors import BadSetting, LabelsRefused
 from triage.labels.rows import Labelled
 
-VERSION = 1  # of the tables; raise it with every change to them, and bring older ones along
 BATCH = 1_000  # rows held in memory besides the caller's own
 STORE = "store of labels"
+SETTING = "TRIAGE_LABELS"
 NOBODY = ""  # stands for an unknown annotator; a primary key may not be NULL
 SHARED = ("source", "licence", "split", "annotator")  # many rows have the same ones
 
-METADATA = sa.MetaData()
-SCHEMA = sa.Table("triage_schema", METADATA, sa.Column("version", sa.Integer, primary_key=True))
-LABELS = sa.Table(
-    "labels",
-    METADATA,
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("source", sa.Text, nullable=False),
-    sa.Column("licence", sa.Text, nullable=False),
-    sa.Column("group", sa.Text, nullable=False),
-    sa.Column("split", sa.Text, nullable=False),
-    sa.Column("labels", sa.Text, nullable=False),  # JSON, its names sorted
-    sa.Column("events", sa.Text, nullable=False),  # likewise
-    sa.Column("text", sa.Text),
-    sa.Column("audio", sa.Text),
-    sa.Column("annotator", sa.Text, primary_key=True),
-    sa.Column("golden", sa.Boolean, nullable=False),
-    sa.Column("weight", sa.Double, nullable=False),
-    sa.Column("labelled_at", sa.DateTime(timezone=True), nullable=False),  # UTC
-    sqlite_with_rowid=False,  # kept in the order in which it is read
-)
-VERSIONS = sa.select(SCHEMA.c.version)
-ROW = tuple(LABELS.c[one.name] for one in fields(Labelled))
+ROW = tuple(getattr(LabelRow, one.name) for one in fields(Labelled))
 
 Key = tuple[str, str]  # id and annotator
 
@@ -83,11 +61,10 @@ class Store:
 
     def __init__(self, url: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._now = now
-        self._engine = engine(url, setting="TRIAGE_STORE", file="labels.db")
-        with told(
-            STORE, BadSetting, "can't be opened", "Look at TRIAGE_STORE and the database's rights"
-        ):
-            self._prepare()
+        self._engine = engine(url, setting=SETTING, file="labels.db")
+        remedy = f"Look at {SETTING} and the database's rights"
+        with told(STORE, BadSetting, "can't be opened", remedy):
+            prepare(self._engine, SETTING)
 
     def put(self, rows: Iterable[Labelled]) -> Taken:
         """Takes rows in, all of them or none.
@@ -104,10 +81,9 @@ class Store:
         remedy = "What it held before is still there. Make room, or try again"
         with (
             told(STORE, LabelsRefused, "can't be written", remedy),
-            self._engine.begin() as connection,
+            writing(self._engine) as connection,
         ):
-            # Until the end no one else writes: SQLite locks the file, PostgreSQL this row.
-            connection.execute(SCHEMA.update().values(version=SCHEMA.c.version))
+            serialised(connection, [STORE])  # until the end no one else writes labels
             while batch := {_key(row): _columns(row) for row in islice(waiting, BATCH)}:
                 taken += _put(connection, batch, at)
         return Taken(taken["new"], taken["changed"], taken["same"])
@@ -118,7 +94,7 @@ class Store:
         Raises:
             LabelsRefused: They can't be read.
         """
-        query = sa.select(*ROW).order_by(LABELS.c.id, LABELS.c.annotator)
+        query = sa.select(*ROW).order_by(LabelRow.id, LabelRow.annotator)
         with (
             told(STORE, LabelsRefused, "can't be read", "Restore it from a copy"),
             self._engine.connect() as opened,
@@ -132,36 +108,13 @@ class Store:
             told(STORE, LabelsRefused, "can't be read", "Restore it from a copy"),
             self._engine.connect() as opened,
         ):
-            return opened.execute(sa.select(sa.func.count()).select_from(LABELS)).scalar_one()
-
-    def _prepare(self) -> None:
-        """Makes the tables, or checks that they are ours."""
-        tables = sa.inspect(self._engine).get_table_names()
-        if tables and SCHEMA.name not in tables:
-            raise BadSetting(
-                f"The store's database has {len(tables)} tables that are not of a store of labels. "
-                "Give it a database of its own in TRIAGE_STORE."
-            )
-        with suppress(IntegrityError), self._engine.begin() as connection:
-            # In this order, or after a kill between the two they would not be known as ours.
-            for table in (SCHEMA, LABELS):
-                connection.execute(CreateTable(table, if_not_exists=True))
-            if connection.execute(VERSIONS).first() is None:
-                connection.execute(SCHEMA.insert().values(version=VERSION))  # another may be first
-        with self._engine.connect() as connection:
-            version = connection.execute(VERSIONS).scalar_one()
-        if version > VERSION:
-            raise BadSetting(
-                f"The store is of version {version}, this Triage knows up to {VERSION}. Update "
-                "Triage, or name another store in TRIAGE_STORE.",
-                limit=VERSION,
-            )
+            return opened.execute(sa.select(sa.func.count()).select_from(LabelRow)).scalar_one()
 
 
 def _put(
     connection: sa.Connection, batch: Mapping[Key, dict[str, Any]], at: datetime
 ) -> Counter[str]:
-    query = sa.select(*ROW).where(LABELS.c.id.in_({id for id, _ in batch}))
+    query = sa.select(*ROW).where(LabelRow.id.in_({id for id, _ in batch}))
     held = {(one["id"], one["annotator"]): one for one in connection.execute(query).mappings()}
     new = [row | {"labelled_at": at} for key, row in batch.items() if key not in held]
     changed = [
@@ -170,11 +123,11 @@ def _put(
         if key in held and held[key] != row
     ]
     if new:
-        connection.execute(LABELS.insert(), new)
+        connection.execute(sa.insert(LabelRow), new)
     if changed:
-        theirs = LABELS.c.id == sa.bindparam("of_id")
-        theirs &= LABELS.c.annotator == sa.bindparam("of_annotator")
-        connection.execute(LABELS.update().where(theirs), changed)
+        theirs = LabelRow.id == sa.bindparam("of_id")
+        theirs &= LabelRow.annotator == sa.bindparam("of_annotator")
+        connection.execute(sa.update(LabelRow).where(theirs), changed)
     same = len(batch) - len(new) - len(changed)
     return Counter(new=len(new), changed=len(changed), same=same)
 

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from triage.policy.surroundings import DAYS, Hours, Queue
+from triage.policy.hours import Hours
+from triage.policy.surroundings import Queue
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -79,10 +80,7 @@ class Wait:
 
 def open_hours(hours: Hours | None) -> float:
     """Hours of an average day in which a queue is worked."""
-    if hours is None:
-        return 24.0
-    start, end = (one.hour + one.minute / 60 for one in (hours.start, hours.end))
-    return ((end - start) % 24 or 24.0) * len(hours.days) / len(DAYS)
+    return 24.0 * (hours.share if hours else 1.0)
 
 
 def erlang_c(load: float, servers: int) -> float:
@@ -181,17 +179,5 @@ def _closed_for(hours: Hours | None, now: float) -> float:
     """Hours from a time of a run until the queue is open."""
     if hours is None:
         return 0.0
-    local = (START + timedelta(hours=now)).astimezone(hours.tzinfo)
-    length = (_of_day(hours.end) - _of_day(hours.start)) % 24 or 24.0
-    for day in range(-1, 9):
-        first = (local + timedelta(days=day)).replace(
-            hour=hours.start.hour, minute=hours.start.minute, second=0, microsecond=0
-        )
-        if DAYS[first.weekday()] in hours.days and local < first + timedelta(hours=length):
-            return max((first - local).total_seconds() / 3600, 0.0)
-    return 0.0
-
-
-def _of_day(one: Any) -> float:
-    hour: float = one.hour + one.minute / 60
-    return hour
+    at = START + timedelta(hours=now)
+    return (hours.opens(at) - at) / timedelta(hours=1)

@@ -16,7 +16,7 @@ failed and what was never scored all end before a person.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import product
 from typing import Literal
 
@@ -85,7 +85,7 @@ def decide(
         severity=worst,
         category_flagged=over,
         category_severity=severity,
-        due_at=_due(now, policy.tiers[decisive.tier].deadline),
+        due_at=_due(policy.tiers[decisive.tier].due(now)),
         policy=policy.name,
         policy_digest=policy.digest,
         mode=mode,
@@ -234,9 +234,10 @@ def severities(
     return severity, None in held
 
 
-def _due(now: datetime, deadline: int | None) -> str | None:
-    if deadline is None:
-        return None
-    due = now.astimezone(UTC) + timedelta(seconds=deadline)
+def _due(due: datetime | None) -> str | None:
     # Whole seconds, cut and not rounded: a deadline may come early, never late.
-    return due.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return (
+        None
+        if due is None
+        else due.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    )

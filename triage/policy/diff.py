@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import chain
 
 from triage.policy.model import Policy
-from triage.policy.parts import TIERS, Consequence, Graver, Rule, Terms
+from triage.policy.parts import MAX_DEADLINE, TIERS, Consequence, Graver, Rule
+from triage.policy.surroundings import Terms
 
 EVERYBODY = "everybody"
 NOBODY = "nobody: only counted, withheld or tried"
@@ -125,12 +126,18 @@ def _tiers(old: Policy, new: Policy) -> Iterator[Change]:
         before, after = old.tiers[tier], new.tiers[tier]
         if before != after:
             weaker = (after.deadline or 0) > (before.deadline or 0)
+            weaker |= (after.again or MAX_DEADLINE) > (before.again or MAX_DEADLINE)
+            weaker |= after.hours not in (None, before.hours)
             told = f"{tier} asks for {_terms(after)} instead of {_terms(before)}"
             yield Change(EVERYBODY, told, weaker)
 
 
 def _terms(terms: Terms) -> str:
-    return f"{terms.who} within {terms.deadline:,} s" if terms.deadline else "nobody"
+    if not terms.deadline:
+        return "nobody"
+    told = f"{terms.who} within {terms.deadline:,} s"
+    told += f", told again every {terms.again:,} s" if terms.again else ""
+    return told + (f", in hours of {terms.hours.zone}" if terms.hours else "")
 
 
 def _queues(old: Policy, new: Policy) -> Iterator[Change]:
@@ -149,6 +156,9 @@ def _queues(old: Policy, new: Policy) -> Iterator[Change]:
                 yield Change(name, told, weaker=after.capacity < before.capacity)
             if before.hours != after.hours:
                 yield Change(name, "its hours are others")
+            if before.overflow != after.overflow:
+                told = f"beyond its capacity {after.overflow or 'it'} takes what comes"
+                yield Change(name, told)
 
 
 def _rules(old: Policy, new: Policy) -> Iterator[Change]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from triage.errors import PolicyRefused
+from triage.errors import PolicyRefused, SetupError
 
 MAX_BYTES = 1_000_000  # of a file; the shipped policy has about 10,000
 MAX_DEPTH = 12  # of nesting; a policy needs 6
@@ -72,32 +72,52 @@ class Document:
 
     Args:
         data: The file's bytes, UTF-8.
+        name: What it is, for what is told of it.
+        begins: The field that it begins with, as a rule.
+        refused: The error that tells of it.
 
     Attributes:
         fields: The mapping, made of dict, list, str and None.
 
     Raises:
-        PolicyRefused: It is too long, not UTF-8, not YAML, or YAML of a kind that isn't
+        SetupError: As `refused`: it is too long, not UTF-8, not YAML, or YAML of a kind that isn't
             allowed here; with line and column where there are any.
     """
 
-    def __init__(self, data: bytes) -> None:
-        text = _decode(data)
-        root = _compose(text)
-        if not isinstance(root, yaml.MappingNode):
-            raise PolicyRefused("The policy is empty or no mapping. Start it with `name:`.")
-        self._root, self._text = root, text
-        self.fields: dict[str, Any] = _construct(root)
+    def __init__(
+        self,
+        data: bytes,
+        name: str = "policy",
+        begins: str = "name",
+        refused: type[SetupError] = PolicyRefused,
+    ) -> None:
+        self._name, self._refused = name, refused
+        if len(data) > MAX_BYTES:
+            told = f"The {name} has more than {MAX_BYTES} bytes. Shorten it."
+            raise refused(told, limit=MAX_BYTES)
+        try:
+            self._text = data.decode("utf-8")
+            root = _Loader(self._text).get_single_node()
+            if not isinstance(root, yaml.MappingNode):
+                raise refused(f"The {name} is empty or no mapping. Start it with `{begins}:`.")
+            self._root = root
+            self.fields: dict[str, Any] = _Loader("").construct_document(root)
+        except UnicodeDecodeError as error:
+            told = f"The {name} isn't UTF-8: byte {error.start} can't be read. Save it as UTF-8."
+            raise refused(told) from None
+        except yaml.YAMLError as error:
+            raise refused(_told(error, name)) from None
 
     def replaced(self, where: Where, word: str) -> bytes:
         """The file with another plain word in the place of one scalar, and not a byte else changed.
 
         Raises:
-            PolicyRefused: No scalar stands there.
+            SetupError: No scalar stands there.
         """
         node = _exactly(self._root, where)
         if not isinstance(node, yaml.ScalarNode):
-            raise PolicyRefused(f"There is no {'.'.join(map(str, where))} to change in the policy.")
+            path = ".".join(map(str, where))
+            raise self._refused(f"There is no {path} to change in the {self._name}.")
         first, last = node.start_mark.index, node.end_mark.index
         return f"{self._text[:first]}{word}{self._text[last:]}".encode()
 
@@ -114,7 +134,7 @@ class Document:
             if inner is None:
                 break
             node = inner
-        path = ".".join(str(step) for step in where) or "the policy"
+        path = ".".join(str(step) for step in where) or f"the {self._name}"
         if not column:
             return f"{_at(node.start_mark)}, {path}"
         inside, shift = _inside(node, line)
@@ -130,41 +150,13 @@ def _exactly(root: yaml.Node, where: Where) -> yaml.Node | None:
     return node
 
 
-def _decode(data: bytes) -> str:
-    if len(data) > MAX_BYTES:
-        raise PolicyRefused(
-            f"The policy has more than {MAX_BYTES} bytes. Shorten it.", limit=MAX_BYTES
-        )
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise PolicyRefused(
-            f"The policy isn't UTF-8: byte {error.start} can't be read. Save it as UTF-8."
-        ) from None
-
-
-def _compose(text: str) -> yaml.Node | None:
-    try:
-        return _Loader(text).get_single_node()
-    except yaml.YAMLError as error:
-        raise _refused(error) from None
-
-
-def _construct(root: yaml.MappingNode) -> dict[str, Any]:
-    try:
-        fields: dict[str, Any] = _Loader("").construct_document(root)
-    except yaml.YAMLError as error:
-        raise _refused(error) from None
-    return fields
-
-
-def _refused(error: yaml.YAMLError) -> PolicyRefused:
+def _told(error: yaml.YAMLError, name: str) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         what = ", ".join(part for part in (error.context, error.problem) if part)
-        return PolicyRefused(f"{_at(error.problem_mark)}: {what}.")
+        return f"{_at(error.problem_mark)}: {what}."
     if isinstance(error, yaml.reader.ReaderError):
-        return PolicyRefused(f"Character {error.position} of the policy isn't allowed in YAML.")
-    return PolicyRefused("The policy isn't YAML.")
+        return f"Character {error.position} of the {name} isn't allowed in YAML."
+    return f"The {name} isn't YAML."
 
 
 def _child(node: yaml.Node, step: int | str) -> yaml.Node | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
-from itertools import pairwise
 from typing import Annotated, Self
 
 from pydantic import Field, ValidationError, model_validator
@@ -32,16 +31,16 @@ from triage.policy.parts import (
     Rule,
     Sentence,
     Slug,
-    Terms,
     Tier,
 )
-from triage.policy.surroundings import ANY, ContextField, Effective, Example, History, Queue
+from triage.policy.surroundings import ANY, ContextField, Effective, Example, History, Queue, Terms
+from triage.policy.waiting import Problem, clock_problems, overflow_problems
 from triage.taxonomy import EVENTS, FLAGS
 
 NO_RULE = "none"  # the rule that a decision names when none was met
 
-# What is wrong, where in the policy, and on which line and column of the text that stands there.
-_Problem = tuple[Where, str] | tuple[Where, str, tuple[int, int]]
+# A problem, and on which line and column of the text that stands there.
+_Problem = Problem | tuple[Where, str, tuple[int, int]]
 
 
 class Policy(Part):
@@ -176,10 +175,9 @@ def _tier_problems(policy: Policy) -> Iterator[_Problem]:
             yield ("tiers", tier), f"somebody must look in tier {tier}; say who and by when"
         elif tier not in LOOKED_AT and terms.deadline is not None:
             yield ("tiers", tier), f"nobody looks in tier {tier}; leave who and deadline null"
-    clocks = [(tier, terms.deadline) for tier, terms in sorted(policy.tiers.items())]
-    for (_, slower), (tier, faster) in pairwise((t, d) for t, d in clocks if d is not None):
-        if faster > slower:
-            yield ("tiers", tier), f"{faster} s is longer than the {slower} s of a tier below"
+        elif terms.deadline is None and (terms.again or terms.hours):
+            yield ("tiers", tier), f"nobody looks in tier {tier}; leave again and hours out"
+    yield from clock_problems(policy.tiers)
 
 
 def _consequence_problems(policy: Policy) -> Iterator[_Problem]:
@@ -213,6 +211,7 @@ def _name_problems(policy: Policy) -> Iterator[_Problem]:
             if name not in policy.categories:
                 known = nearest(name, policy.categories)
                 yield ("severity_if", index), f"{name} is not among the categories{known}"
+    yield from overflow_problems(policy.queues)
     for index, example in enumerate(policy.tests):
         yield from _example_problems(policy, ("tests", index), example)
     if ANY in policy.categories:

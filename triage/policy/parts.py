@@ -112,13 +112,6 @@ class Category(Part):
     critical: bool = False
 
 
-class Terms(Part):
-    """Who must look, and within how many seconds."""
-
-    deadline: Annotated[int, Field(gt=0, le=MAX_DEADLINE)] | None
-    who: Sentence | None
-
-
 class Consequence(Part):
     """What follows, and why, in the policy's own words."""
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from datetime import date, time
-from typing import Annotated, Literal, Self, get_args
-from zoneinfo import ZoneInfo, available_timezones
+from datetime import date, datetime, timedelta
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from triage.policy.conditions import KINDS, Kind, nearest
-from triage.policy.parts import MAX_DEADLINE, Name, Part, Sentence, Share, Tier
+from triage.policy.conditions import KINDS, Kind
+from triage.policy.hours import Hours
+from triage.policy.parts import MAX_DEADLINE, Name, Part, Sentence, Share, Slug, Tier
 from triage.records import InputKind
 
 MAX_INT = 2**63 - 1  # of CEL
@@ -37,47 +37,48 @@ class Effective(Part):
         )
 
 
-Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-DAYS: tuple[Day, ...] = get_args(Day)
-
-
-class Hours(Part):
-    """When a queue is worked: from one time of the day until another, on these days.
+class Terms(Part):
+    """Who must look at what is of a tier, and by when.
 
     Attributes:
-        zone: As in the IANA time zone database.
-        start, end: Local times; an end that isn't later than the start is on the next day.
+        deadline: Seconds from the decision to the look.
+        who: In words, for people.
+        again: Seconds until somebody is told again as long as nobody has acknowledged: the same
+            one once more, then the next in line. Without it, people see what is there in their
+            queue, and are told only when the deadline has passed.
+        hours: When its clock runs and people are told; always if not given.
     """
 
-    zone: str
-    start: time
-    end: time
-    days: Annotated[tuple[Day, ...], Field(min_length=1)] = DAYS
+    deadline: Annotated[int, Field(gt=0, le=MAX_DEADLINE)] | None
+    who: Sentence | None
+    again: Annotated[int, Field(ge=10, le=MAX_DEADLINE)] | None = None
+    hours: Hours | None = None
 
-    @model_validator(mode="after")
-    def _somewhere(self) -> Self:
-        if self.zone not in available_timezones():
-            known = nearest(self.zone, available_timezones())
-            raise ValueError(f"there is no time zone {self.zone}{known}")
-        return self
-
-    @property
-    def tzinfo(self) -> ZoneInfo:
-        return ZoneInfo(self.zone)
+    def due(self, now: datetime) -> datetime | None:
+        """When somebody must have looked at what is decided now; None if nobody must."""
+        if self.deadline is None:
+            return None
+        if self.hours is not None:
+            return self.hours.add(now, self.deadline)
+        return now + timedelta(seconds=self.deadline)
 
 
 class Queue(Part):
     """Who looks at what is put before them.
 
     Attributes:
-        members: What they are known by; never shown with a recording.
+        members: What they are known by, in the order in which they are told; never shown with a
+            recording.
         capacity: Reviews a day of all members together.
         hours: When they work; always if not given.
+        overflow: The queue that takes what comes beyond the capacity, and whose members are told
+            when all of this one's were in vain. Without it, this queue takes everything.
     """
 
     members: Annotated[tuple[Sentence, ...], Field(min_length=1)]
     capacity: Annotated[int, Field(gt=0, le=1_000_000)]
     hours: Hours | None = None
+    overflow: Slug | None = None
 
 
 class ContextField(Part):

@@ -75,7 +75,7 @@ def train(plan: Plan, settings: Settings, report: Report) -> Trained:
     documented = base.manifest.strengths if base else STRENGTHS
     rows = gather(
         plan.data,
-        settings.store_url,
+        settings.labels_url,
         plan.exclude_licences,
         plan.exclude_sources,
         plan.categories,

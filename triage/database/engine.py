@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
@@ -17,6 +17,10 @@ from triage.errors import BadSetting, TriageError
 
 PATIENCE = 30  # seconds that SQLite waits for another writer
 AGAIN = 0.02  # seconds until what it doesn't wait for is tried again
+CONNECTING = 5  # seconds that a server has to take a connection
+KEPT_OPEN = 20  # connections of one process: the senders to each target hold one while they send
+
+Query = sa.Select[*tuple[Any, ...]]  # of whatever columns
 
 
 def engine(url: str, *, setting: str, file: str, kept_open: bool = False) -> sa.Engine:
@@ -34,11 +38,12 @@ def engine(url: str, *, setting: str, file: str, kept_open: bool = False) -> sa.
     try:
         parsed = sa.make_url(url)
         sqlite = parsed.get_backend_name() == "sqlite"
+        pool: dict[str, Any] = {"pool_pre_ping": True, "pool_size": KEPT_OPEN, "max_overflow": -1}
         opened = sa.create_engine(
             parsed,
-            poolclass=None if kept_open else NullPool,
             hide_parameters=True,
-            connect_args={"timeout": PATIENCE} if sqlite else {},
+            connect_args={"timeout": PATIENCE} if sqlite else {"connect_timeout": CONNECTING},
+            **(pool if kept_open else {"poolclass": NullPool}),
         )
     except (SQLAlchemyError, ImportError) as error:
         raise BadSetting(
@@ -49,6 +54,35 @@ def engine(url: str, *, setting: str, file: str, kept_open: bool = False) -> sa.
         _make_private(Path(parsed.database), setting)
         sa.event.listen(opened, "connect", _write_ahead)
     return opened
+
+
+@contextmanager
+def writing(opened: sa.Engine) -> Iterator[sa.Connection]:
+    """A transaction that writes what follows from what it reads; all of it or nothing.
+
+    SQLite takes its one writer's place at once: a transaction that first reads can't take it
+    later, if another has written meanwhile. On a server, lock the rows that are read.
+    """
+    with opened.begin() as connection:
+        if is_sqlite(opened):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        yield connection
+
+
+def serialised(connection: sa.Connection, names: Iterable[str]) -> None:
+    """Waits until nobody else's transaction has any of these names, and takes them to its end.
+
+    On SQLite, whose writers are alone anyway, there is nothing to wait for.
+    """
+    if connection.dialect.name == "postgresql":
+        lock = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+        for name in sorted(set(names)):  # in one order, or two could wait for each other
+            connection.execute(lock, {"name": name})
+
+
+def is_sqlite(opened: sa.Engine) -> bool:
+    """Whether a database is a file with one writer."""
+    return opened.dialect.name == "sqlite"
 
 
 @contextmanager
@@ -83,8 +117,9 @@ def _make_private(file: Path, setting: str) -> None:
 
 
 def _write_ahead(connection: Any, _record: object) -> None:
-    """Readers go on while somebody writes."""
+    """Readers go on while somebody writes. Rows that refer to others need them."""
     end = monotonic() + PATIENCE
+    connection.execute("PRAGMA foreign_keys=ON")
     while True:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
