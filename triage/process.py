@@ -16,16 +16,15 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
-from triage.database.store import open_store
 from triage.decisions import Decided, Decisions
 from triage.errors import InputError
 from triage.escalate.casebook import Casebook
+from triage.escalate.opening import open_casebook, written_down
 from triage.escalate.roster_file import RosterInService
 from triage.live import Window, folder_of, no_window
 from triage.memory import Memory
 from triage.pipeline import Triage
 from triage.policy.decide import decide
-from triage.policy.diff import diff
 from triage.policy.model import Policy
 from triage.policy.parts import LOOKED_AT
 from triage.records import Outcome, Recording, Scores
@@ -75,6 +74,7 @@ class Processor:
         pseudonymiser: Turns the caller's ids into pseudonyms for the audit.
         audit: Where every pass is written.
         book: Where decisions are kept, with their cases and what is to be told of them.
+        rosters: Where the book's roster comes from.
         live: Counts every scored pass, for drift.
         workers: Recordings scored side by side.
         now: The clock.
@@ -85,6 +85,7 @@ class Processor:
     pseudonymiser: Pseudonymiser
     audit: AuditLog
     book: Casebook
+    rosters: RosterInService = field(default_factory=lambda: RosterInService(None))
     live: Window = field(default_factory=no_window)
     workers: int = 1
     now: Callable[[], datetime] = _now
@@ -98,17 +99,16 @@ class Processor:
             SetupError: What is missing or refused, and what to do.
         """
         triage, audit = Triage.load(settings), AuditLog(settings.state / "audit.jsonl")
-        triage.policies.changed = partial(_written_down, audit)
-        roster = RosterInService(settings.roster)
+        triage.policies.changed = partial(written_down, audit)
+        rosters = RosterInService(settings.roster)
         triage.policies.current()  # a policy that can't decide is told of now
         manifest = triage.artefact.manifest
         return cls(
             triage,
             Pseudonymiser(load_key(settings)),
             audit,
-            Casebook(
-                open_store(settings.store_url), triage.policies.current, roster.current, audit
-            ),
+            open_casebook(settings, triage.policies, rosters, audit),
+            rosters,
             Window(folder_of(manifest, settings.state), manifest.reference),
             workers=settings.cores,
         )
@@ -249,20 +249,6 @@ class Processor:
 class _Refused:
     id: str
     error: InputError
-
-
-def _written_down(audit: AuditLog, old: Policy, new: Policy, signed_by: str) -> None:
-    """Puts a change of policy into the audit, with what changes for whom."""
-    body = {
-        "name": new.name,
-        "version": new.version,
-        "owner": new.owner,
-        "before": old.digest,
-        "after": new.digest,
-        "signed_by": signed_by,
-        "changes": [f"{one.whom}: {one.what}" for one in diff(old, new)],
-    }
-    audit.append("policy", body, _now())
 
 
 def _kind(one: Decided | _Refused) -> str:

@@ -8,6 +8,7 @@ import bentoml
 from bentoml._internal.utils.analytics.usage_stats import do_not_track
 from starlette.types import Receive, Scope, Send
 
+from triage.escalate.run import casework
 from triage.http.app import build_app
 from triage.http.loading import Loading
 from triage.process import Processor
@@ -17,6 +18,9 @@ from triage.settings import settings
 LONGEST_REQUEST = 1800  # s; four hours of audio take half of that on two cores
 
 loading = Loading(lambda: Processor.load(settings()), lambda: to_follow(settings()))
+escalating = casework(
+    lambda: loading.processor().book, settings().decision_days, settings().case_days
+)
 _app = build_app(loading.processor, settings())
 
 # `bentoml serve` asks whether it may report its use before it loads this, and remembers the answer.
@@ -48,6 +52,13 @@ class TriageService:
 
     def __init__(self) -> None:
         loading.start()
+        if settings().escalate:
+            escalating.start()
+
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+    def stop(self) -> None:
+        """Waits for what is being sent, so that it needn't be sent again."""
+        escalating.stop()
 
     async def __is_ready__(self) -> bool:
         return loading.ready

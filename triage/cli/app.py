@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import triage
-from triage.cli import labelling, learning, policies
+from triage.cli import casework, labelling, learning, policies
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -28,6 +28,7 @@ app.add_typer(model_app, name="model")
 app.add_typer(audit_app, name="audit")
 app.add_typer(labelling.app, name="labels")
 app.add_typer(policies.app, name="policy")
+casework.add(app)
 
 
 def _version(wanted: bool) -> None:

@@ -103,7 +103,7 @@ def run(since: str, *, html: Path | None, out: TextIO | None, prometheus: Path |
     return Exit.DONE
 
 
-def duration(told: str) -> timedelta:
+def duration(told: str, option: str = "--since") -> timedelta:
     """A time as it is told on the command line: "90m", "24h" or "7d".
 
     Raises:
@@ -113,7 +113,7 @@ def duration(told: str) -> timedelta:
     length = int(match[1]) * UNITS[match[2]] if match else None
     if length is None or length > KEPT:
         raise BadField(
-            f"--since takes a number with m, h or d, as 90m, 24h or 7d, up to {KEPT.days}d.",
+            f"{option} takes a number with m, h or d, as 90m, 24h or 7d, up to {KEPT.days}d.",
             limit=f"{KEPT.days}d",
         )
     return length

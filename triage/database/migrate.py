@@ -6,6 +6,7 @@ the last migration hasn't. Read it before it is committed.
 
 from __future__ import annotations
 
+import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,6 +119,7 @@ def _behind(stands: Revision, setting: str) -> str:
 def _config() -> Config:
     from alembic.config import Config
 
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")

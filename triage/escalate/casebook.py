@@ -28,7 +28,7 @@ from triage.database.tables import (
     OutcomeRow,
 )
 from triage.decisions import Decided, insert
-from triage.errors import Forbidden
+from triage.errors import BadField, Forbidden
 from triage.escalate import telling
 from triage.escalate.by_hand import Raised, by_hand, checked
 from triage.escalate.moves import may_see, moved
@@ -114,6 +114,21 @@ class Casebook:
         """
         with failing("can't be read"), self.opened.connect() as connection:
             return case_of(connection, id)
+
+    def named(self, id: str) -> str:
+        """The id of the one case whose id begins so.
+
+        Raises:
+            NoSuchCase: There is none.
+            BadField: There are several.
+            StoreFailed: They can't be read.
+        """
+        query = sa.select(CaseRow.id).where(CaseRow.id.startswith(id, autoescape=True)).limit(2)
+        with failing("can't be read"), self.opened.connect() as connection:
+            found = connection.execute(query).scalars().all()
+        if len(found) > 1 and id not in found:
+            raise BadField("Several cases' ids begin so. Give more of it.")
+        return id if id in found or not found else str(found[0])
 
     def history(self, id: str) -> list[Moved]:
         """Everything that was done with a case, in the order of time.

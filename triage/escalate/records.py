@@ -49,7 +49,8 @@ class Ending(StrEnum):
     UNCLEAR = "unclear"  # it can't be told
 
 
-CLOCK = "clock"  # who moves what nobody moved
+CLOCK = "the clock"  # who moves what nobody moved; no person may be called so
+SENDER = "sender:"  # before the name of one who told an outcome from elsewhere; no person's has it
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from triage.database.engine import Query
-from triage.database.tables import CaseRow, EscalationRow, NotificationRow
+from triage.database.tables import CaseRow, EscalationRow, NotificationRow, OutcomeRow
 from triage.errors import NoSuchCase
 from triage.escalate.records import Case, Message, State
 from triage.policy.parts import TIERS
@@ -114,6 +114,12 @@ def tell(connection: sa.Connection, messages: Iterable[Message], at: float) -> N
     """Puts messages into the outbox."""
     if waiting := [message_columns(one, at) for one in messages]:
         connection.execute(sa.insert(NotificationRow), waiting)
+
+
+def has_outcome(connection: sa.Connection, id: str) -> bool:
+    """Whether an outcome of this id is known."""
+    query = sa.select(OutcomeRow.id).where(OutcomeRow.id == id)
+    return connection.execute(query).first() is not None
 
 
 def _case(row: sa.RowMapping, queues: Sequence[str]) -> Case:

@@ -8,13 +8,28 @@ from threading import Event, Thread
 from time import monotonic
 
 from triage.errors import StoreFailed, TriageError
+from triage.escalate.casebook import Casebook
 from triage.escalate.clocks import Clocks
 from triage.escalate.delivery import Delivery
+from triage.escalate.outbox import Outbox
 
 EVERY = 1.0  # s between two looks at the clocks
 FORGET = 3600.0  # s between two looks for what is old
 
 log = logging.getLogger(__name__)
+
+
+def casework(book: Callable[[], Casebook], decision_days: int, case_days: int) -> Casework:
+    """The casework of a casebook.
+
+    Args:
+        book: What is in service; may raise why there is none yet.
+        decision_days, case_days: Until decisions and resolved cases are forgotten.
+    """
+    return Casework(
+        lambda: Clocks(book(), decision_days, case_days),
+        lambda: Delivery(Outbox(book().opened), lambda: book().roster()),
+    )
 
 
 class Casework:

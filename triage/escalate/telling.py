@@ -123,6 +123,11 @@ def woken(case: Case, now: float, roster: Roster) -> Iterator[Message]:
         yield _message(case, "", REMINDED, case.owner, target, 1, now, roster)
 
 
+def about(case: Case, kind: str, roster: Roster) -> Message:
+    """A message to nobody in particular, of a case as it was raised."""
+    return _message(case, ", ".join(case.queues), kind, "", "", 0, case.at, roster)
+
+
 def moment(at: float) -> str:
     """A time as RFC 3339 has it, in UTC, to the millisecond."""
     told_ = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")

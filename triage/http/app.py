@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -23,6 +23,7 @@ from triage.errors import TriageError
 from triage.http import metrics
 from triage.http.about import about_model, about_policy
 from triage.http.admission import WAITING, Admission, Place
+from triage.http.cases import CasesApi
 from triage.http.openapi import document
 from triage.http.problems import internal, meaning, respond
 from triage.http.requests import Asked, read_moderation, read_score, read_texts
@@ -61,6 +62,7 @@ class Api:
             Route("/policy", self.policy),
             Route("/openapi.json", self.openapi),
             Route("/metrics", self.metrics),
+            *CasesApi(self._processor, self._admission).routes(),
         ]
 
     async def score(self, request: Request) -> Response:
@@ -152,17 +154,19 @@ async def _refused(request: Request, error: Exception) -> Response:
 class Edge:
     """Around everything: counts and logs requests, and lets out nothing but answers.
 
-    A path that isn't ours is not logged, as a caller may have put an id there; nor is a query;
-    nor is the message of an unforeseen error, as a library may have put what was said there.
+    A path that isn't ours is not logged, as a caller may have put an id there; of ours it is the
+    pattern; nor is a query; nor is the message of an unforeseen error, as a library may have put
+    what was said there.
 
     Args:
         app: What is around.
-        paths: The paths that are ours.
+        routes: The paths that are ours.
     """
 
-    def __init__(self, app: ASGIApp, paths: Collection[str]) -> None:
+    def __init__(self, app: ASGIApp, routes: Sequence[Route]) -> None:
         self._app = app
-        self._paths = paths
+        self._plain = frozenset(route.path for route in routes if "{" not in route.path)
+        self._patterns = [(route.path_regex, route.path) for route in routes if "{" in route.path]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The edge at which whatever wasn't foreseen becomes an answer that says nothing of it."""
@@ -186,9 +190,14 @@ class Edge:
                 log.error("request failed: %s", type(error).__name__)
                 await respond(scope["path"], internal())(scope, receive, noting)
         seconds = perf_counter() - began
-        path = scope["path"] if scope["path"] in self._paths else "unknown"
+        path = self._pattern(scope["path"])
         metrics.count_request(path, status, seconds)
         log.info("%s %s %d %.0f ms", scope["method"], path, status, 1000 * seconds)
+
+    def _pattern(self, path: str) -> str:
+        if path in self._plain:
+            return path
+        return next((told for match, told in self._patterns if match.fullmatch(path)), "unknown")
 
 
 def build_app(processor: Callable[[], Processor], settings: Settings) -> Starlette:
@@ -199,9 +208,8 @@ def build_app(processor: Callable[[], Processor], settings: Settings) -> Starlet
         settings: The limits.
     """
     routes = Api(processor, settings).routes()
-    paths = frozenset(route.path for route in routes)
     return Starlette(
         routes=routes,
-        middleware=[Middleware(Edge, paths=paths)],
+        middleware=[Middleware(Edge, routes=routes)],
         exception_handlers={TriageError: _refused, HTTPException: _refused},
     )

@@ -25,7 +25,9 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from triage.drift import Drift, compare
-from triage.errors import TriageError
+from triage.errors import StoreFailed, TriageError
+from triage.escalate.figures import figures
+from triage.http.case_metrics import CaseGauges
 from triage.live import read
 from triage.process import Answer, Processor, Refusal
 
@@ -145,7 +147,7 @@ def exposition(processor: Callable[[], Processor]) -> bytes:
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return generate_latest(registry) + _drift(processor)
+    return generate_latest(registry) + _drift(processor) + _cases(processor)
 
 
 def _drift(processor: Callable[[], Processor]) -> bytes:
@@ -158,3 +160,15 @@ def _drift(processor: Callable[[], Processor]) -> bytes:
     live = read(window.folder, window.reference, datetime.now(UTC) - DRIFT_WINDOW)
     drift = compare(window.reference, live.total)
     return generate_latest(LiveGauges(found.triage.artefact.manifest.name, drift, window.failures))
+
+
+def _cases(processor: Callable[[], Processor]) -> bytes:
+    try:
+        found = processor()
+    except TriageError:
+        return b""  # the models are still being loaded, or can't be
+    try:
+        counted = figures(found.book.opened, found.book.now())
+    except StoreFailed:
+        counted = None
+    return generate_latest(CaseGauges(counted, found.rosters.problem))

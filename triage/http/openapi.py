@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import triage
+from triage.http import openapi_cases
+from triage.http.openapi_cases import SCHEMAS
 from triage.http.problems import PROBLEM
 from triage.http.requests import ID_HEADER
 from triage.http.schemas import Body, ModerationBody, ScoreBody, ScoreTextBody, TextItem, TextPart
@@ -95,8 +97,12 @@ def document(settings: Settings) -> dict[str, Any]:
             "/livez": {"get": _probe("Answers while the process lives.")},
             "/healthz": {"get": _probe("The same as /livez.")},
             "/readyz": {"get": _probe("Answers 200 once the models are loaded, 503 before.")},
+            **openapi_cases.paths(),
         },
-        "components": {"schemas": _schemas()},
+        "components": {
+            "schemas": _schemas(),
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
     }
 
 
@@ -231,7 +237,7 @@ def _responses(content: dict[str, Any], *errors: int) -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    schemas = {kind.__name__: kind.model_json_schema() for kind in _SCHEMAS}
+    schemas = {kind.__name__: kind.model_json_schema() for kind in _SCHEMAS + SCHEMAS}
     # Items and parts are read one by one, so the schemas of the lists don't name them.
     schemas["ScoreTextBody"]["properties"]["text"] = _text_or(_ref("TextItem"))
     schemas["ModerationBody"]["properties"]["input"] = _text_or(_ref("TextPart"))

@@ -12,7 +12,7 @@ from typing import Any
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from triage.errors import BadField, InputError, TriageError
+from triage.errors import BadField, InputError, TriageError, Unauthorised
 
 PROBLEM = "application/problem+json"
 OPENAI_PREFIX = "/v1/"
@@ -121,6 +121,8 @@ def respond(path: str, error: TriageError, **more: str) -> JSONResponse:
 def _headers(error: TriageError) -> Mapping[str, str]:
     if isinstance(error, Busy | NotReady):
         return {"Retry-After": str(RETRY_AFTER)}
+    if isinstance(error, Unauthorised):
+        return {"WWW-Authenticate": "Bearer"}
     if isinstance(error, WrongMethod) and isinstance(error.limit, list):
         return {"Allow": ", ".join(error.limit)}
     return {}

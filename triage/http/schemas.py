@@ -11,12 +11,15 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from triage.errors import BadEncoding, BadField
+from triage.escalate.moves import MAX_REASON
 from triage.http.problems import WrongField
 
 LONGEST_ID = 512  # characters
 
 Id = Annotated[str, Field(min_length=1, max_length=LONGEST_ID)]
 Context = dict[str, Any]
+Reason = Annotated[str, Field(max_length=MAX_REASON)]
+EndingName = Literal["false_alarm", "helped", "referred", "reported", "no_action", "unclear"]
 
 
 class Body(BaseModel):
@@ -72,6 +75,73 @@ class ModerationBody(Body):
 
     input: str | list[Any]
     model: str | None = None
+
+
+class MoveBody(Body):
+    """Nothing: who moves a case is told by the token."""
+
+
+class ReasonBody(Body):
+    """Why a case is released or reopened."""
+
+    reason: Reason = ""
+
+
+class HandOverBody(Body):
+    """Whom a case is handed to."""
+
+    to: str
+    reason: Reason = ""
+
+
+class SnoozeBody(Body):
+    """Until when a case is left, as RFC 3339 has it, and why."""
+
+    until: str
+    reason: Reason
+
+
+class ResolveBody(Body):
+    """How a case ended.
+
+    Attributes:
+        outcome: How.
+        heard: The categories that were heard; what was flagged and isn't here wasn't.
+        reason: In the reviewer's words.
+    """
+
+    outcome: EndingName
+    heard: list[str] | None = None
+    reason: Reason = ""
+
+
+class OutcomeBody(ResolveBody):
+    """How a case ended that was reviewed elsewhere."""
+
+    case: str
+
+
+class NextBody(Body):
+    """The queue to take the next case of; any of one's own if empty."""
+
+    queue: str = ""
+
+
+class RaiseBody(Body):
+    """What somebody heard.
+
+    Attributes:
+        queue: Before whom it comes.
+        tier: How soon somebody must look.
+        heard: Its categories.
+        recording, account: The caller's own ids, if known; kept as pseudonyms.
+    """
+
+    queue: str
+    tier: Literal["E2", "E3", "E4"]
+    heard: Annotated[list[str], Field(min_length=1)]
+    recording: Id | None = None
+    account: Id | None = None
 
 
 Some = TypeVar("Some", bound=Body)

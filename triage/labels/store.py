@@ -31,6 +31,7 @@ from triage.labels.rows import Labelled
 BATCH = 1_000  # rows held in memory besides the caller's own
 STORE = "store of labels"
 SETTING = "TRIAGE_LABELS"
+FILE = "labels.db"
 NOBODY = ""  # stands for an unknown annotator; a primary key may not be NULL
 SHARED = ("source", "licence", "split", "annotator")  # many rows have the same ones
 
@@ -61,7 +62,7 @@ class Store:
 
     def __init__(self, url: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._now = now
-        self._engine = engine(url, setting=SETTING, file="labels.db")
+        self._engine = engine(url, setting=SETTING, file=FILE)
         remedy = f"Look at {SETTING} and the database's rights"
         with told(STORE, BadSetting, "can't be opened", remedy):
             prepare(self._engine, SETTING)
