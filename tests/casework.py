@@ -89,7 +89,7 @@ def made(
         events=(Event("scream", 0.5, 1.5, 0.7),),
     )
     when = datetime.fromtimestamp(at, UTC)
-    decision = replace(decide(found, policy, when), case=id)
+    decision = decide(found, policy, when)
     return Decided(id, when, account, recording or f"rec_{id}", found, decision, decision)
 
 

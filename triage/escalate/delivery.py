@@ -23,7 +23,7 @@ from triage.escalate.roster import Roster, Target
 from triage.escalate.sending import Result, Sender, sender
 
 FAILURES = 5  # in a row, until a target is left alone
-ALONE = 15.0  # s that it is, until one message tries again
+ALONE = 10.0  # s that it is, until one message tries again
 IDLE = 0.25  # s between two looks for what is due
 AGAIN = 1.0  # s until a store that couldn't be used is tried again
 
@@ -133,6 +133,7 @@ class Delivery:
         now: The clock, s since 1970.
         senders: Makes the way to a target.
         idle: Seconds between two looks for what is due.
+        alone: Seconds that a target is left alone after failures in a row.
     """
 
     def __init__(
@@ -142,9 +143,10 @@ class Delivery:
         now: Callable[[], float] = time,
         senders: Callable[[Target], Sender] = sender,
         idle: float = IDLE,
+        alone: float = ALONE,
     ) -> None:
         self._outbox, self._roster, self._now = outbox, roster, now
-        self._senders, self._idle = senders, idle
+        self._senders, self._idle, self._alone = senders, idle, alone
         self._place = OneSender(outbox.opened)
         self._lanes: dict[str, _Lane] = {}
 
@@ -178,7 +180,7 @@ class Delivery:
         self._place.left()
 
     def _lane(self, name: str, target: Target) -> _Lane:
-        stop, gate, way = Event(), Gate(target), self._senders(target)
+        stop, gate, way = Event(), Gate(target, self._alone), self._senders(target)
         threads = tuple(
             Thread(target=self._run, args=(name, gate, way, stop), name=f"to-{name}", daemon=True)
             for _ in range(target.at_once)

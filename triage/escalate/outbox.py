@@ -24,6 +24,7 @@ from tenacity import RetryCallState, wait_exponential_jitter
 from triage.database.engine import Query, is_sqlite, writing
 from triage.database.store import failing
 from triage.database.tables import NotificationRow
+from triage.errors import StoreFailed
 from triage.escalate.records import Message
 from triage.escalate.rows import DEAD, SENT, WAITING, message_of
 from triage.escalate.sending import Result
@@ -164,17 +165,29 @@ class Outbox:
     @contextmanager
     def _locked(self, target: str) -> Iterator[Taken | None]:
         """A message whose row is locked until the transaction ends, as it does with the process."""
-        query = self._due(target).limit(1).with_for_update(skip_locked=True)
-        with failing("can't be used"), self.opened.begin() as connection:
+        # A lock is lost with its connection; what this process still has in hand is left out too.
+        others = NotificationRow.id.not_in(set(self._sending))
+        query = self._due(target).where(others).limit(1).with_for_update(skip_locked=True)
+        with failing("can't be used"), self.opened.connect() as connection:
             found = connection.execute(_columns(query)).mappings().first()
             if found is None:
                 yield None
                 return
 
             def mark(result: Result) -> None:
-                self._mark(connection, found, result)
+                try:
+                    with failing("can't be written"):
+                        self._mark(connection, found, result)
+                        connection.commit()
+                except StoreFailed:
+                    connection.invalidate()  # with its lock, for which `settle` would wait for ever
+                    raise
 
-            yield Taken(message_of(found), found["at"], mark)
+            self._sending.add(found["id"])
+            try:
+                yield Taken(message_of(found), found["at"], mark)
+            finally:
+                self._sending.discard(found["id"])
 
     @contextmanager
     def _alone(self, target: str) -> Iterator[Taken | None]:
