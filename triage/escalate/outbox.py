@@ -165,11 +165,8 @@ class Outbox:
     @contextmanager
     def _locked(self, target: str) -> Iterator[Taken | None]:
         """A message whose row is locked until the transaction ends, as it does with the process."""
-        # A lock is lost with its connection; what this process still has in hand is left out too.
-        others = NotificationRow.id.not_in(set(self._sending))
-        query = self._due(target).where(others).limit(1).with_for_update(skip_locked=True)
         with failing("can't be used"), self.opened.connect() as connection:
-            found = connection.execute(_columns(query)).mappings().first()
+            found = self._lockable(connection, target)
             if found is None:
                 yield None
                 return
@@ -183,11 +180,20 @@ class Outbox:
                     connection.invalidate()  # with its lock, for which `settle` would wait for ever
                     raise
 
-            self._sending.add(found["id"])
             try:
                 yield Taken(message_of(found), found["at"], mark)
             finally:
                 self._sending.discard(found["id"])
+
+    def _lockable(self, connection: sa.Connection, target: str) -> sa.RowMapping | None:
+        """A lock is lost with its connection; what this process has in hand is left out too."""
+        with self._lock:
+            others = NotificationRow.id.not_in(self._sending)
+            query = self._due(target).where(others).limit(1).with_for_update(skip_locked=True)
+            found = connection.execute(_columns(query)).mappings().first()
+            if found is not None:
+                self._sending.add(found["id"])
+        return found
 
     @contextmanager
     def _alone(self, target: str) -> Iterator[Taken | None]:
