@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ import sqlalchemy as sa
 from policies import NOBODY as NO_TERMS
 from policies import policy_of, rule, scores_of
 
+from benchmarks.receiver import SECRET
 from triage.database.store import open_store
 from triage.database.tables import NotificationRow
 from triage.decisions import Decided
@@ -26,7 +26,6 @@ from triage.records import Event
 from triage.safeguards.audit import AuditLog
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC).timestamp()  # a Monday
-SECRET = f"whsec_{base64.b64encode(b'a secret of the tests, and long').decode()}"
 TIERS: dict[str, Any] = {
     "E0": NO_TERMS,
     "E1": NO_TERMS,

@@ -41,6 +41,7 @@ class Server:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port: int = free.getsockname()[1]
         self._number = 0
+        self._mounted: Path | None = None
 
     def make(self) -> None:
         self._run("initdb", "-D", str(self._data), "-U", "triage", "-A", "trust", "--no-sync")
@@ -58,15 +59,35 @@ class Server:
         """Stops it: "fast" ends connections, "immediate" is like a kill."""
         self._run("pg_ctl", "-D", str(self._data), "-m", how, "-w", "stop")
 
-    def database(self) -> str:
+    def small_disk(self) -> str | None:
+        """A tablespace on a file system of a few megabytes; None if none can be mounted."""
+        place = self._folder / "small"
+        place.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(place)]
+        if subprocess.run(mount, capture_output=True, check=False).returncode:
+            return None
+        self._mounted = place
+        (place / "space").mkdir()
+        user = pwd.getpwnam("postgres")
+        os.chown(place / "space", user.pw_uid, user.pw_gid)
+        self._sql(f"CREATE TABLESPACE small LOCATION '{place / 'space'}'")
+        return "small"
+
+    def database(self, tablespace: str = "pg_default") -> str:
         """The URL of a new, empty database."""
         self._number += 1
         name = f"test{os.getpid()}x{self._number}"
-        with psycopg.connect(
-            f"postgresql://triage@127.0.0.1:{self.port}/postgres", autocommit=True
-        ) as connection:
-            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
+        self._sql(f"CREATE DATABASE {name} TABLESPACE {tablespace}")
         return f"postgresql+psycopg://triage@127.0.0.1:{self.port}/{name}"
+
+    def unmount(self) -> None:
+        if self._mounted is not None:
+            subprocess.run(["umount", "-l", str(self._mounted)], check=False)
+
+    def _sql(self, command: str) -> None:
+        url = f"postgresql://triage@127.0.0.1:{self.port}/postgres"
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(command)  # type: ignore[arg-type]
 
     @property
     def _data(self) -> Path:
@@ -103,4 +124,5 @@ def server() -> Iterator[Server | None]:
         try:
             running.stop("immediate")
         finally:
+            running.unmount()
             shutil.rmtree(folder, ignore_errors=True)

@@ -14,8 +14,8 @@ from time import monotonic, sleep, time
 import pytest
 import sqlalchemy as sa
 from casework import NOON, Desk, hook, roster_of
-from receiver import BUSY, DROP, ERROR, HANG, OK, REFUSE, Receiver, receiving
 
+from benchmarks.receiver import BUSY, DROP, ERROR, HANG, OK, REFUSE, Receiver, receiving
 from triage.database.tables import NotificationRow
 from triage.escalate.delivery import Delivery, Gate
 from triage.escalate.outbox import ATTEMPTS, OneSender, Outbox, paused

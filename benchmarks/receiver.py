@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import struct
@@ -11,10 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from time import time
 from typing import Any
 
-from casework import SECRET
 from standardwebhooks import Webhook
+
+SECRET = f"whsec_{base64.b64encode(b'a secret of the tests, and long').decode()}"
 
 OK, ERROR, BUSY, HANG, DROP, REFUSE = "ok", "500", "429", "hang", "drop", "refuse"
 
@@ -32,6 +35,7 @@ class Receiver:
         calls: How often each came at all.
         bodies: Of those that were accepted.
         order: Their ids, in the order of their arrival.
+        first: When each was accepted for the first time, s since 1970.
         hang: Seconds that HANG takes.
         wrong: Messages whose signature didn't hold.
     """
@@ -41,6 +45,7 @@ class Receiver:
     calls: Counter[str] = field(default_factory=Counter)
     bodies: dict[str, dict[str, Any]] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
+    first: dict[str, float] = field(default_factory=dict)
     hang: float = 3.0
     wrong: int = 0
     url: str = ""
@@ -60,6 +65,7 @@ class Receiver:
                 self.arrived[id] += 1
                 self.bodies[id] = json.loads(content)
                 self.order.append(id)
+                self.first.setdefault(id, time())
         return what
 
 
