@@ -86,7 +86,7 @@ def test_a_case_is_listed_taken_and_resolved(raise_case: Callable[..., str]) -> 
         typed(
             "cases", "resolve", "tri_a", "--as", "lea", "--outcome", "helped", "--heard", "x"
         ) if (False) else typed("cases", "reopen", "tri_a", "--as", "cyn", "--reason", "why")
-    typed("cases", "snooze", "tri_a", "--as", "cyn", "--for", "20m", "--reason", "a call")
+    typed("cases", "snooze", "tri_a", "--as", "cyn", "--for", "4m", "--reason", "a call")
     typed("cases", "claim", "tri_a", "--as", "cyn")
     typed("cases", "hand-over", "tri_a", "--as", "cyn", "--to", "lea")
     typed("cases", "resolve", "tri_a", "--as", "lea", "--outcome", "helped", "--heard", "violence")
