@@ -504,7 +504,7 @@ def test_it_stops_cleanly(tmp_path: Path) -> None:
     ("setting", "said"),
     [
         ({"TRIAGE_MODEL": "/nowhere"}, "manifest.json"),
-        ({"TRIAGE_DECISIONS": "nowhere"}, "TRIAGE_DECISIONS"),
+        ({"TRIAGE_STORE": "nowhere"}, "TRIAGE_STORE"),
         ({"TRIAGE_MAX_BYTES": "many"}, "TRIAGE_MAX_BYTES"),
     ],
 )
