@@ -6,8 +6,10 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from time import monotonic, sleep
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -21,6 +23,9 @@ CONNECTING = 5  # seconds that a server has to take a connection
 KEPT_OPEN = 20  # connections of one process: the senders to each target hold one while they send
 
 Query = sa.Select[*tuple[Any, ...]]  # of whatever columns
+
+_WRITERS: WeakKeyDictionary[sa.Engine, Lock] = WeakKeyDictionary()
+_WRITERS_LOCK = Lock()
 
 
 def engine(url: str, *, setting: str, file: str, kept_open: bool = False) -> sa.Engine:
@@ -63,10 +68,23 @@ def writing(opened: sa.Engine) -> Iterator[sa.Connection]:
     SQLite takes its one writer's place at once: a transaction that first reads can't take it
     later, if another has written meanwhile. On a server, lock the rows that are read.
     """
-    with opened.begin() as connection:
-        if is_sqlite(opened):
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+    if not is_sqlite(opened):
+        with opened.begin() as connection:
+            yield connection
+        return
+    with _writer(opened), opened.begin() as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
         yield connection
+
+
+def _writer(opened: sa.Engine) -> Lock:
+    """The place of the one writer among this process's threads.
+
+    They take turns here, which costs nothing; for SQLite's own place they would ask again and
+    again with growing pauses.
+    """
+    with _WRITERS_LOCK:
+        return _WRITERS.setdefault(opened, Lock())
 
 
 def serialised(connection: sa.Connection, names: Iterable[str]) -> None:

@@ -35,7 +35,7 @@ from triage.escalate.moves import may_see, moved
 from triage.escalate.raising import Raising, move_row, names_of
 from triage.escalate.records import UNRESOLVED, Case, Move, Moved, Order, State
 from triage.escalate.roster import Roster
-from triage.escalate.rows import MOOT, WAITING, all_cases, case_of, cases_of, put, tell
+from triage.escalate.rows import all_cases, case_of, cases_of, moot, put, tell
 from triage.escalate.urgency import ordered, pick
 from triage.policy.model import Policy
 from triage.policy.parts import LOOKED_AT
@@ -215,7 +215,7 @@ class Casebook:
         if actor not in roster.people:
             raise Forbidden(f"{actor} is nobody of the roster, so no case is for them.")
         with failing("can't be written"), writing(self.opened) as connection:
-            serialised(connection, [f"take {queue}"])
+            serialised(connection, ["take"])
             query = all_cases().where(CaseRow.state == State.OPEN)
             waiting = [
                 case
@@ -247,12 +247,7 @@ class Casebook:
         if after.state is not State.OPEN:
             connection.execute(mine.values(next_at=None, told_at=now))
             # Who hasn't been told yet need not be: somebody looks, or has looked.
-            moot = sa.update(NotificationRow).where(
-                NotificationRow.case == case.id,
-                NotificationRow.state == WAITING,
-                NotificationRow.person != "",
-            )
-            connection.execute(moot.values(state=MOOT))
+            moot(connection, NotificationRow.case == case.id)
         elif case.state is not State.OPEN:
             again = {"told": 0} if order.move is Move.REOPEN else {}
             connection.execute(mine.values(next_at=now, told_at=now, **again))

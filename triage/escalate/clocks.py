@@ -2,9 +2,6 @@
 
 Any number of processes may look at them at once. Each change is made in a transaction that has the
 rows locked (on SQLite: is alone), so none is made twice.
-
-A clock that was ahead and is right again leaves times behind that are still to come. What was
-written in such a future is moved back by as much as it was ahead: a page isn't late because of it.
 """
 
 from __future__ import annotations
@@ -16,18 +13,18 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-from triage.database.engine import Query, is_sqlite, writing
+from triage.database.engine import Query, writing
 from triage.database.store import failing
-from triage.database.tables import Base, CaseRow, EscalationRow, NotificationRow
+from triage.database.tables import CaseRow, EscalationRow, NotificationRow
 from triage.decisions import Decisions
 from triage.escalate import telling
+from triage.escalate.ahead import fixes
 from triage.escalate.casebook import Casebook
 from triage.escalate.moves import hold
 from triage.escalate.records import CLOCK, Case, Move, Order, State
-from triage.escalate.rows import SENT, WAITING, all_cases, cases_of, tell
+from triage.escalate.rows import SENT, WAITING, all_cases, cases_of, locking, moot, tell
 
 AT_ONCE = 200  # rows of one transaction
-SKEW = 5.0  # s that the clocks of two servers may differ by
 UNREACHED = 3  # failed attempts after which the next in line is told
 DAY = 86_400
 
@@ -58,7 +55,9 @@ class Clocks:
         """
         self._set_right()
         steps = self._missed, self._woken, self._returned, self._unreached, self._told
-        return sum(_whole(step) for step in steps)
+        done = sum(_whole(step) for step in steps)
+        self._moot()
+        return done
 
     def forget(self) -> int:
         """Forgets what has been kept for long enough; how many decisions and cases.
@@ -74,26 +73,24 @@ class Clocks:
             return gone + connection.execute(old).rowcount
 
     def _set_right(self) -> None:
-        """Moves back what a clock that was ahead has written."""
-        now, c, e, n = self.book.now(), CaseRow, EscalationRow, NotificationRow
-        ahead = c.clock_at - now
-        fixes = (
-            sa.update(c)
-            .where(c.clock_at > now + SKEW, c.resolved_at.is_(None))
-            .values(due_at=c.due_at - ahead, clock_at=now),
-            sa.update(c)
-            .where(c.moved_at > now + SKEW)
-            .values(snoozed_until=c.snoozed_until - (c.moved_at - now), moved_at=now),
-            sa.update(e)
-            .where(e.told_at > now + SKEW)
-            .values(next_at=e.next_at - (e.told_at - now), told_at=now),
-            sa.update(n)
-            .where(n.tried_at > now + SKEW, n.state == WAITING)
-            .values(next_at=n.next_at - (n.tried_at - now), tried_at=now),
-        )
-        with failing("can't be written"), self.book.opened.begin() as connection:
-            for fix in fixes:
-                connection.execute(fix)
+        for fix in fixes(self.book.now()):
+            if self._any(fix.query):
+                with failing("can't be written"), writing(self.book.opened) as connection:
+                    connection.execute(fix.update)
+
+    def _any(self, query: Query) -> bool:
+        """Whether there is anything to do: looking first leaves SQLite's one writer to others."""
+        with failing("can't be read"), self.book.opened.connect() as connection:
+            return connection.execute(query.limit(1)).first() is not None
+
+    def _moot(self) -> None:
+        """Takes back what was being sent as somebody acknowledged, and failed."""
+        n = NotificationRow
+        moved_on = n.case.in_(sa.select(CaseRow.id).where(CaseRow.state != State.OPEN))
+        left = sa.select(n.id).where(moved_on, n.state == WAITING, n.person != "", n.queue != "")
+        if self._any(left):
+            with failing("can't be written"), writing(self.book.opened) as connection:
+                moot(connection, moved_on)
 
     def _missed(self) -> int:
         c, now = CaseRow, self.book.now()
@@ -114,9 +111,10 @@ class Clocks:
         return self._moved(all_cases().where(held, sa.or_(*shortest)), Move.RETURN)
 
     def _moved(self, query: Query, move: Move) -> int:
-        opened = self.book.opened
-        with failing("can't be written"), writing(opened) as connection:
-            cases = cases_of(connection, _some(query, opened))
+        if not self._any(query):
+            return 0
+        with failing("can't be written"), writing(self.book.opened) as connection:
+            cases = cases_of(connection, locking(query.limit(AT_ONCE), skip=True))
             for case in cases:
                 self.book.moved(connection, case, Order(move, CLOCK))
         return len(cases)
@@ -137,6 +135,8 @@ class Clocks:
             )
             .distinct()
         )
+        if not self._any(query):
+            return 0
         roster, policy = self.book.roster(), self.book.policy()
         changed = 0
         with failing("can't be written"), writing(self.book.opened) as connection:
@@ -152,16 +152,19 @@ class Clocks:
 
     def _told(self) -> int:
         """Tells whoever is next, of what nobody has acknowledged."""
-        e, now, opened = EscalationRow, self.book.now(), self.book.opened
+        e, now = EscalationRow, self.book.now()
         query = (
             sa.select(e.case, e.queue, e.told)
             .join(CaseRow, CaseRow.id == e.case)
             .where(e.next_at <= now, CaseRow.state == State.OPEN)
             .order_by(CaseRow.tier.desc(), e.next_at)
         )
+        if not self._any(query):
+            return 0
         roster, policy = self.book.roster(), self.book.policy()
-        with failing("can't be written"), writing(opened) as connection:
-            rows = connection.execute(_some(query, opened, of=e)).all()
+        with failing("can't be written"), writing(self.book.opened) as connection:
+            some = query.limit(AT_ONCE).with_for_update(skip_locked=True, of=e)
+            rows = connection.execute(some).all()
             cases = _by_id(connection, [id for id, _, _ in rows])
             for id, queue, times in rows:
                 found = telling.told(cases[id], queue, times, now, roster, policy)
@@ -180,12 +183,6 @@ def _whole(step: Callable[[], int]) -> int:
     while (more := step()) == AT_ONCE:
         done += more
     return done + more
-
-
-def _some(query: Query, opened: sa.Engine, of: type[Base] = CaseRow) -> Query:
-    """So many rows, locked against others that look for the same; they take the next ones."""
-    some = query.limit(AT_ONCE)
-    return some if is_sqlite(opened) else some.with_for_update(skip_locked=True, of=of)
 
 
 def _by_id(connection: sa.Connection, ids: list[str]) -> dict[str, Case]:

@@ -191,16 +191,20 @@ class Delivery:
 
     def _run(self, name: str, gate: Gate, way: Sender, stop: Event) -> None:
         """The edge of a thread: whatever goes wrong is told and tried again, for ever."""
+        down = False
         while not stop.is_set():
             try:
                 worked = self._step(name, gate, way, stop)
             except StoreFailed as error:
-                log.error("nothing can be sent to %s: %s", name, error.detail)
+                if not down:  # once: it may take hours
+                    log.error("nothing can be sent to %s: %s", name, error.detail)
+                down = True
                 stop.wait(AGAIN)
             except Exception as error:
                 log.error("sending to %s failed: %s", name, type(error).__name__)
                 stop.wait(AGAIN)
             else:
+                down = False
                 if not worked:
                     stop.wait(self._idle)
 

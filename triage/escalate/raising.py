@@ -15,7 +15,7 @@ from triage.escalate import telling
 from triage.escalate.moves import due
 from triage.escalate.records import Case, Message, Move, State
 from triage.escalate.roster import Roster
-from triage.escalate.rows import all_cases, case_columns, cases_of, put, tell
+from triage.escalate.rows import case_columns, case_of, put, tell
 from triage.policy.model import Policy
 from triage.policy.parts import LOOKED_AT, Action, Verb
 
@@ -143,7 +143,7 @@ class Raising:
             index = self._cases.index(fresh)
             self._cases[index] = _with(fresh, one)
             return
-        (case,) = cases_of(self.connection, all_cases().where(CaseRow.id == id).with_for_update())
+        case = case_of(self.connection, id, locked=True)
         put(self.connection, [_with(case, one)])
         joined = move_row(id, self.now, one.decision.rule, Move.JOIN, case.state, case.state)
         self.connection.execute(sa.insert(MoveRow), [joined])

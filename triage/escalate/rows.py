@@ -93,10 +93,29 @@ def case_of(connection: sa.Connection, id: str, *, locked: bool = False) -> Case
         NoSuchCase: There is none.
     """
     query = all_cases().where(CaseRow.id == id)
-    found = cases_of(connection, query.with_for_update() if locked else query)
+    found = cases_of(connection, locking(query) if locked else query)
     if not found:
         raise NoSuchCase("There is no case of this id. `triage cases list` and /cases have them.")
     return found[0]
+
+
+def locking(query: Query, *, skip: bool = False) -> Query:
+    """The query with its cases' rows locked, but for what refers to them: that may go on.
+
+    Args:
+        query: Of cases.
+        skip: Whether rows that somebody else has locked are left out, and not waited for.
+    """
+    return query.with_for_update(key_share=True, skip_locked=skip)
+
+
+def moot(connection: sa.Connection, of: sa.ColumnElement[bool]) -> None:
+    """Takes back what people are still to be told of some cases; not what is being sent."""
+    n = NotificationRow
+    waiting = sa.select(n.id).where(of, n.state == WAITING, n.person != "", n.queue != "")
+    if connection.dialect.name == "postgresql":
+        waiting = waiting.with_for_update(skip_locked=True)
+    connection.execute(sa.update(n).where(n.id.in_(waiting)).values(state=MOOT))
 
 
 def all_cases() -> Query:
