@@ -18,6 +18,7 @@ from typing import Any
 from httpcore2 import ConnectError, NetworkBackend, NetworkStream, ReadTimeout, SyncBackend
 
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address in the last 32 bits
+_UNICAST = IPv6Network("2000::/3")  # all that IANA has given out; beside it is what Python misses
 
 
 class PrivateAddress(Exception):
@@ -27,7 +28,11 @@ class PrivateAddress(Exception):
 def is_public(address: str) -> bool:
     """Whether an IP address is one of the public network, with those that it may stand for."""
     found = ip_address(address.partition("%")[0])
-    inner = _inner(found) if isinstance(found, IPv6Address) else None
+    inner = None
+    if isinstance(found, IPv6Address):
+        if found not in _UNICAST and found not in _NAT64:
+            return False
+        inner = _inner(found)
     return all(one.is_global and not one.is_multicast for one in (found, inner) if one)
 
 

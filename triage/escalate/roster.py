@@ -11,10 +11,11 @@ import base64
 import binascii
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from hmac import compare_digest
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -25,11 +26,17 @@ from pydantic import (
     SecretStr,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from triage.policy.conditions import nearest
+from triage.policy.document import Where
 from triage.policy.parts import Name, Part, Sentence, Slug
 
 LONGEST_SECRET = 4096  # bytes of a file
+SENT_ANYWAY = (
+    "host", "content-length", "content-type", "transfer-encoding", "connection", "user-agent",
+    "idempotency-key", "webhook-id", "webhook-timestamp", "webhook-signature",
+)  # fmt: skip
 
 
 def _secret(value: object) -> SecretStr:
@@ -69,8 +76,26 @@ def _signing(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _header(name: str) -> str:
+    """A header's name that HTTP takes and that nothing else is sent under."""
+    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+        raise ValueError("a header's name is letters, digits and hyphens")
+    if name.lower() in SENT_ANYWAY:
+        raise ValueError(f"{name} is sent anyway; leave it out")
+    return name
+
+
+def _header_value(secret: SecretStr) -> SecretStr:
+    told = secret.get_secret_value()
+    if not (told.isascii() and told.isprintable() and told == told.strip()):
+        raise ValueError("a header's value is printable ASCII, without spaces around it")
+    return secret
+
+
 Secret = Annotated[SecretStr, BeforeValidator(_secret), PlainSerializer(lambda _: "…")]
 SigningSecret = Annotated[Secret, AfterValidator(_signing)]
+HeaderName = Annotated[str, AfterValidator(_header)]
+HeaderValue = Annotated[Secret, AfterValidator(_header_value)]
 Sha256 = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
@@ -114,7 +139,7 @@ class Target(Part):
     secret: SigningSecret | None = None
     coop: CoopFormat | None = None
     osprey: OspreyFormat | None = None
-    headers: Mapping[str, Secret] = Field(default_factory=dict)
+    headers: Mapping[HeaderName, HeaderValue] = Field(default_factory=dict)
     allow: tuple[str, ...] = ()
     apprise: Secret | None = None
     per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = 600
@@ -129,9 +154,13 @@ class Target(Part):
             if self.secret or self.coop or self.osprey or self.headers:
                 raise ValueError("secret, coop, osprey and headers belong to a webhook")
             return self
+        if not re.fullmatch("[!-~]+", self.webhook):
+            raise ValueError("a webhook's address is ASCII without spaces; see xn-- and %20")
         url = urlsplit(self.webhook)
-        if url.scheme not in ("https", "http") or not url.hostname or url.username:
+        if url.scheme not in ("https", "http") or not url.hostname or "@" in url.netloc:
             raise ValueError("a webhook is https://host/path, without a user in it")
+        if url.port == 0:  # one that is no port at all is refused by being asked for
+            raise ValueError("a webhook's port is 1 to 65535")
         if url.scheme == "http" and url.hostname not in self.allow:
             raise ValueError("a webhook is https, or its host is named in allow")
         if self.coop and self.osprey:
@@ -183,7 +212,7 @@ class Roster(Part):
     fallback: tuple[Slug, ...] = ()
     outcomes: tuple[Slug, ...] = ()
     senders: Mapping[Slug, SigningSecret] = Field(default_factory=dict)
-    link: Literal[""] | Annotated[str, Field(pattern=r"^https?://[^\s]+$")] = ""
+    link: Annotated[str, Field(pattern=r"^(https?://[^\s]+)?$")] = ""
 
     def line(self, members: tuple[str, ...]) -> tuple[str, ...]:
         """The people behind the members of a queue, in order, each once."""
@@ -205,23 +234,30 @@ class Roster(Part):
         for where, names in self._targets_named():
             for name in names:
                 if name not in self.targets:
-                    raise ValueError(f"{where}: no target {name}{nearest(name, self.targets)}")
+                    raise _at(where, f"no target {name}{nearest(name, self.targets)}")
         for line, people in self.lines.items():
             for one in people:
                 if one not in self.people:
-                    raise ValueError(f"lines.{line}: no person {one}{nearest(one, self.people)}")
-        tokens = [one.token for one in self.people.values() if one.token]
-        if len(tokens) != len(set(tokens)):
-            raise ValueError("people: two have the same token")
+                    told = f"no person {one}{nearest(one, self.people)}"
+                    raise _at(("lines", line), told)
+        tokens: dict[str, str] = {}
+        for name, person in self.people.items():
+            if person.token and tokens.setdefault(person.token, name) != name:
+                raise _at(("people", name), f"{tokens[person.token]} has the same token")
         return self
 
-    def _targets_named(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        yield "fallback", self.fallback
-        yield "outcomes", self.outcomes
+    def _targets_named(self) -> Iterator[tuple[Where, tuple[str, ...]]]:
+        yield ("fallback",), self.fallback
+        yield ("outcomes",), self.outcomes
         for name, one in self.people.items():
-            yield f"people.{name}", one.targets
+            yield ("people", name, "targets"), one.targets
         for name, targets in self.queues.items():
-            yield f"queues.{name}", targets
+            yield ("queues", name), targets
+
+
+def _at(where: Where, why: str) -> PydanticCustomError:
+    # A validator of the whole can't set the place of an error, so it goes beside it.
+    return PydanticCustomError("inconsistent", "{why}", {"why": why, "where": where})
 
 
 NOBODY = Roster()

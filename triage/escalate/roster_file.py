@@ -11,8 +11,9 @@ from pydantic import ValidationError
 
 from triage.errors import RosterRefused
 from triage.escalate.roster import NOBODY, Roster
+from triage.escalate.sending import silence_apprise
 from triage.policy.conditions import nearest
-from triage.policy.document import Document
+from triage.policy.document import MAX_BYTES, Document
 from triage.policy.model import Policy
 
 BEGINS = "targets"
@@ -68,7 +69,8 @@ def load_roster(path: Path | None) -> Roster:
     if path is None:
         return NOBODY
     try:
-        return parse_roster(path.read_bytes())
+        with path.open("rb") as file:
+            return parse_roster(file.read(MAX_BYTES + 1))
     except OSError as error:
         raise RosterRefused(
             f"The roster can't be read ({error.strerror}). Look at TRIAGE_ROSTER."
@@ -91,7 +93,8 @@ def parse_roster(data: bytes) -> Roster:
         return roster
     except ValidationError as error:
         wrong = [
-            f"{document.place(one['loc'])}: {one['msg'].removeprefix('Value error, ')}"
+            f"{document.place(one.get('ctx', {}).get('where', one['loc']))}: "
+            f"{one['msg'].removeprefix('Value error, ')}"
             for one in error.errors(include_url=False, include_input=False)[:5]
         ]
         raise RosterRefused("; ".join(wrong) + ".") from None
@@ -100,19 +103,23 @@ def parse_roster(data: bytes) -> Roster:
 def _is_known(address: str) -> bool:
     import apprise
 
-    logging.getLogger("apprise").setLevel(
-        logging.CRITICAL + 1
-    )  # it would log a part of the address
-    return apprise.Apprise.instantiate(address) is not None
+    silence_apprise()
+    try:
+        return apprise.Apprise.instantiate(address) is not None
+    except Exception:  # a plugin's own, which could hold the address
+        return False
 
 
 def problems(roster: Roster, policy: Policy) -> list[str]:
     """What a roster lacks for a policy, in words: queues that reach nobody, unknown names."""
     found = []
     for name, queue in policy.queues.items():
-        line = roster.line(queue.members)
-        if not any(roster.people[one].targets for one in line):
-            told = "the fallback is told" if roster.fallback else "NOBODY IS TOLD of what is there"
+        if not any(roster.people[one].targets for one in roster.line(queue.members)):
+            told = "NOBODY IS TOLD of what is there"
+            if queue.overflow and _is_told(queue.overflow, roster, policy):
+                told = f"queue {queue.overflow} is told"
+            elif roster.fallback:
+                told = "the fallback is told"
             found.append(f"queue {name}: nobody of its line has a target; {told}")
     known = [member for queue in policy.queues.values() for member in queue.members]
     for line_ in roster.lines:
@@ -130,6 +137,16 @@ def problems(roster: Roster, policy: Policy) -> list[str]:
             if one not in policy.categories
         ]
     return found
+
+
+def _is_told(queue: str, roster: Roster, policy: Policy) -> bool:
+    """Whether somebody of a queue's line, or of those that take its overflow, has a target."""
+    name: str | None = queue
+    while name is not None:
+        if any(roster.people[one].targets for one in roster.line(policy.queues[name].members)):
+            return True
+        name = policy.queues[name].overflow
+    return False
 
 
 def _stamp(path: Path | None) -> tuple[int, int, int] | None:

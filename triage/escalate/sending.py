@@ -160,13 +160,13 @@ class AppriseSender:
     def __init__(self, target: Target) -> None:
         import apprise
 
-        # What it would log may hold the address, which is a secret.
-        logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
+        silence_apprise()
         asset = apprise.AppriseAsset(http_redirects=False, secure_logging=True)
         url = target.apprise.get_secret_value() if target.apprise else ""
         self._allow = target.allow
         self._service = apprise.Apprise.instantiate(url, asset=asset)
         if self._service is not None:
+            self._service.redirects = False  # an address may ask for them
             self._service.socket_connect_timeout = target.timeout
             self._service.socket_read_timeout = target.timeout
 
@@ -197,6 +197,12 @@ class AppriseSender:
         return [one for one in (*hosts, getattr(service, "smtp_host", None)) if one]
 
 
+def silence_apprise() -> None:
+    """Keeps Apprise, and what it sends with, from logging addresses, which are secrets."""
+    for name in ("apprise", "urllib3.connectionpool"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
 def _meaning(status: int, headers: Mapping[bytes, bytes], now: float) -> Result:
     if 200 <= status < 300:
         return Result(SENT)
@@ -214,7 +220,8 @@ def _asked(retry_after: str, now: float) -> float:
         if retry_after.strip().isdecimal():
             wait = float(retry_after)
         else:
-            wait = parsedate_to_datetime(retry_after).timestamp() - now
+            date = parsedate_to_datetime(retry_after)
+            wait = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
     except (ValueError, TypeError, OverflowError):
         return 0.0
     return min(max(wait, 0.0), LONGEST_WAIT)
