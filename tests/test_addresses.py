@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from socket import AF_INET, SOCK_STREAM, create_server, gaierror, socket
 from time import monotonic, sleep
 from typing import Any
 
 import pytest
-from httpcore2 import ConnectError, ReadTimeout
+from httpcore2 import ConnectError, ConnectTimeout, ReadTimeout
 
 from triage.escalate import addresses
 from triage.escalate.addresses import PrivateAddress, PublicBackend, is_public, looked_up
@@ -186,3 +187,11 @@ def test_an_exchange_has_one_end_for_all_its_steps(listening: socket) -> None:
     made.begin(5)
     stream.write(b"x")
     stream.close()
+
+
+def test_a_handshake_belongs_to_the_exchange(listening: socket) -> None:
+    stream = backend("127.0.0.1", seconds=0.2).connect_tcp("127.0.0.1", listening.getsockname()[1])
+    began = monotonic()
+    with pytest.raises(ConnectTimeout):
+        stream.start_tls(ssl.create_default_context(), HOST, timeout=60)
+    assert monotonic() - began < 1

@@ -397,7 +397,7 @@ def test_queues_that_reach_nobody_are_told_with_who_is_told_instead() -> None:
     lost = "nobody of its line has a target"
     roster = roster_of(people=people, lines=lines)
     assert problems(roster, casework_policy()) == [
-        f"queue violence: {lost}; queue on-call is told",
+        f"queue violence: {lost}; those who take its overflow are told",
         f"queue hate: {lost}; NOBODY IS TOLD of what is there",
         f"queue unscored: {lost}; NOBODY IS TOLD of what is there",
     ]
@@ -405,6 +405,17 @@ def test_queues_that_reach_nobody_are_told_with_who_is_told_instead() -> None:
     assert problems(roster, casework_policy())[1] == f"queue hate: {lost}; the fallback is told"
     told = problems(NOBODY, casework_policy())
     assert [one.endswith("; NOBODY IS TOLD of what is there") for one in told] == [True] * 4
+
+
+def test_who_is_told_instead_may_be_two_queues_away() -> None:
+    queues = {
+        name: {"members": [name], "capacity": 1} | ({"overflow": to} if to else {})
+        for name, to in (("violence", "hate"), ("hate", "on-call"), ("on-call", ""))
+    }
+    policy = casework_policy(queues=queues | {"unscored": queues["on-call"]})
+    roster = roster_of(people={"ann": {"targets": ["hook"]}}, lines={"on-call": ["ann"]})
+    told = [one.partition("; ")[2] for one in problems(roster, policy)]
+    assert told == ["those who take its overflow are told"] * 2
 
 
 def test_names_that_a_policy_does_not_know_are_told() -> None:

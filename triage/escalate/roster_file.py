@@ -117,7 +117,7 @@ def problems(roster: Roster, policy: Policy) -> list[str]:
         if not any(roster.people[one].targets for one in roster.line(queue.members)):
             told = "NOBODY IS TOLD of what is there"
             if queue.overflow and _is_told(queue.overflow, roster, policy):
-                told = f"queue {queue.overflow} is told"
+                told = "those who take its overflow are told"
             elif roster.fallback:
                 told = "the fallback is told"
             found.append(f"queue {name}: nobody of its line has a target; {told}")
