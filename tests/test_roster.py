@@ -430,3 +430,15 @@ def test_names_that_a_policy_does_not_know_are_told() -> None:
         "queue violense is not of the policy; did you mean violence?",
         "person ann is spared hat, which the policy doesn't know",
     ]
+
+
+def test_coop_is_told_once_of_each_case() -> None:
+    coop = {"webhook": "https://coop.example/", "coop": {"item_type": "a", "reporter_type": "b"}}
+    for wrong in (
+        {"fallback": ["coop"]},
+        {"outcomes": ["coop"]},
+        {"people": {"x": {"targets": ["coop"]}}},
+    ):
+        with pytest.raises(ValueError, match="name it under queues"):
+            Roster.model_validate({"targets": {"coop": coop}} | wrong)
+    assert Roster.model_validate({"targets": {"coop": coop}, "queues": {"a": ["coop"]}})

@@ -235,6 +235,9 @@ class Roster(Part):
             for name in names:
                 if name not in self.targets:
                     raise _at(where, f"no target {name}{nearest(name, self.targets)}")
+                if self.targets[name].coop and where[0] != "queues":
+                    # It would open a report for every reminder, and one for the end.
+                    raise _at(where, f"{name} is Coop's: name it under queues, which tell once")
         for line, people in self.lines.items():
             for one in people:
                 if one not in self.people:
