@@ -51,7 +51,7 @@ def test_a_problem_is_named_for_machines_and_titled_for_people(kind: type[Triage
 @pytest.mark.parametrize("kind", TREE)
 def test_the_status_says_whose_fault_it_is(kind: type[TriageError]) -> None:
     if issubclass(kind, InputError):
-        assert kind.status in {400, 413, 415, 422}
+        assert kind.status in {400, 401, 403, 404, 409, 413, 415, 422}
     elif issubclass(kind, SetupError | AuditFailed | StoreFailed):
         assert kind.status == 503
     else:
