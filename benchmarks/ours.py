@@ -11,7 +11,10 @@ from benchmarks.recordings import LIMITS
 from triage.acoustic import pool
 from triage.artefact import load
 from triage.audio import decode
+from triage.database.store import open_store
 from triage.encoder import Encoded, SpeechEncoder
+from triage.escalate.casebook import Casebook
+from triage.escalate.roster import NOBODY
 from triage.pipeline import Triage
 from triage.policy.following import PolicyInService
 from triage.policy.loading import load_policy
@@ -48,10 +51,13 @@ class Ours:
             max_characters=settings.max_characters,
             threads=settings.cores,
         )
+        audit = AuditLog(state / "audit.jsonl")
+        store = open_store(f"sqlite:///{state / 'triage.db'}")
         self._processor = Processor(
             self._triage,
             Pseudonymiser(KEY),
-            AuditLog(state / "audit.jsonl"),
+            audit,
+            Casebook(store, self._triage.policies.current, lambda: NOBODY, audit),
             workers=settings.cores,
         )
 

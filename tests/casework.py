@@ -19,11 +19,12 @@ from triage.decisions import Decided
 from triage.escalate.casebook import Casebook
 from triage.escalate.clocks import Clocks
 from triage.escalate.records import Case, State
-from triage.escalate.roster import Roster
+from triage.escalate.roster import NOBODY, Roster
 from triage.policy.decide import decide
 from triage.policy.model import Policy
 from triage.records import Event
 from triage.safeguards.audit import AuditLog
+from triage.settings import Settings
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC).timestamp()  # a Monday
 TIERS: dict[str, Any] = {
@@ -103,6 +104,11 @@ def case_of(id: str = "a", **changes: Any) -> Case:
         "snoozed_until": None, "resolved_at": None, "queues": ("violence",),
     }  # fmt: skip
     return Case(**fields | changes)
+
+
+def plain_book(own: Settings, policy: Policy, audit: AuditLog) -> Casebook:
+    """The casebook of settings, with nobody to tell."""
+    return Casebook(open_store(own.store_url), lambda: policy, lambda: NOBODY, audit)
 
 
 @dataclass

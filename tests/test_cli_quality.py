@@ -173,7 +173,7 @@ def test_rows_of_files(
 def test_rows_of_the_store(command: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(LabelsRefused, match="no rows"):
         run([], 5, None)
-    Store(command.store_url).put([row("in the store", "a", labels={"violence": 1})])
+    Store(command.labels_url).put([row("in the store", "a", labels={"violence": 1})])
     assert run([], 5, None) is Exit.DONE
     assert "in the store" in capsys.readouterr().out
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from casework import plain_book
 from typer.testing import CliRunner
 
 from triage.cli import suggest
@@ -67,8 +68,9 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     settings.cache_clear()
 
     def load(own: Settings) -> Processor:
-        log = AuditLog(own.state / "audit.jsonl")
-        return Processor(Listener(), Pseudonymiser(b"k" * 32), log, workers=2)  # type: ignore[arg-type]
+        log, triage = AuditLog(own.state / "audit.jsonl"), Listener()
+        book = plain_book(own, triage.policy, log)
+        return Processor(triage, Pseudonymiser(b"k" * 32), log, book, workers=2)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Processor, "load", load)
     monkeypatch.setattr(Triage, "load", lambda _: Listener())

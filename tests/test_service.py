@@ -548,7 +548,11 @@ def test_the_bento_pins_what_the_project_needs() -> None:
     pins = [line for line in (PROJECT / "constraints.txt").read_text().splitlines() if "==" in line]
     versions = {name(line): line.partition("==")[2] for line in pins}
     bento = yaml.safe_load((PROJECT / "bentofile.yaml").read_text())["python"]["packages"]
-    assert bento == [f"{name(one)}=={versions[name(one)]}" for one in project["dependencies"]]
+    extras = re.compile(r"\[.*?\]|$")
+    assert bento == [
+        f"{name(one)}{extras.findall(one)[0]}=={versions[name(one)]}"
+        for one in project["dependencies"]
+    ]
 
 
 def test_a_bento_is_built_and_serves(tmp_path: Path) -> None:

@@ -253,9 +253,7 @@ def outbox_resend(
 
 @escalate_app.command("run")
 def escalate_run(
-    once: Annotated[
-        bool, typer.Option("--once", help="Do what is due now, and stop when it is sent.")
-    ] = False,
+    once: Annotated[bool, typer.Option("--once", help="Do what is due now, and stop.")] = False,
 ) -> None:
     """Tell people and keep the clocks until stopped; beside the service or in its place."""
     from triage.cli.escalate import run
