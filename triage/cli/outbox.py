@@ -11,7 +11,6 @@ from triage.errors import BadField
 from triage.escalate.outbox import Outbox
 from triage.escalate.rows import DEAD, WAITING
 from triage.escalate.telling import moment
-from triage.policy.parts import TIERS
 from triage.settings import settings
 
 
@@ -31,7 +30,7 @@ def listed(*, waiting: bool) -> Exit:
     columns = ("message", "tier", "state", "target", "kind", ">attempts", "error", "made")
     table = plain_table("", *columns)
     for one in found:
-        told = (TIERS[one.rank], one.state, one.target, one.kind, str(one.attempts))
+        told = (one.tier, one.state, one.target, one.kind, str(one.attempts))
         table.add_row(*map(Text, (one.id, *told, one.error or NONE, moment(one.at))))
     console.print(table)
     dead = sum(one.state == DEAD for one in found)

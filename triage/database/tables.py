@@ -115,7 +115,7 @@ class NotificationRow(Base):
     kind: Mapped[str]
     person: Mapped[str]  # empty if it is told to a place and not to somebody
     target: Mapped[str]
-    rank: Mapped[int]  # of the tier: higher ones are sent first
+    rank: Mapped[int]  # 0 for the highest tier: lower ones are sent first
     times: Mapped[int]  # how often somebody was told before
     at: Mapped[float]
     payload: Mapped[str]  # JSON

@@ -26,7 +26,7 @@ from triage.database.store import failing
 from triage.database.tables import NotificationRow
 from triage.errors import StoreFailed
 from triage.escalate.records import Message
-from triage.escalate.rows import DEAD, SENT, WAITING, message_of
+from triage.escalate.rows import DEAD, RANKED, SENT, WAITING, message_of
 from triage.escalate.sending import Result
 
 LONGEST_PAUSE = 600.0  # s between two attempts
@@ -65,7 +65,7 @@ class Dead:
     case: str
     kind: str
     target: str
-    rank: int
+    tier: str
     at: float
     attempts: int
     error: str
@@ -131,7 +131,8 @@ class Outbox:
         told = (c.id, c.case, c.kind, c.target, c.rank, c.at, c.attempts, c.error, c.state)
         query = sa.select(*told).where(c.state.in_(states)).order_by(c.at).limit(limit)
         with failing("can't be read"), self.opened.connect() as connection:
-            return [Dead(*row) for row in connection.execute(query)]
+            rows = connection.execute(query)
+            return [Dead(*row[:4], RANKED[row[4]], *row[5:]) for row in rows]
 
     def send_again(self, ids: Sequence[str] | None = None) -> int:
         """Has dead messages sent again, with the ids that they have.
@@ -158,7 +159,7 @@ class Outbox:
         return (
             sa.select(c)
             .where(c.state == WAITING, c.target == target, c.next_at <= self.now())
-            .order_by(c.rank.desc(), c.next_at)
+            .order_by(c.rank, c.next_at)
             .limit(len(self._sending) + 1)
         )
 

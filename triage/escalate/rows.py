@@ -18,6 +18,8 @@ from triage.policy.parts import TIERS
 WAITING, SENT, DEAD, MOOT = "waiting", "sent", "dead", "moot"
 AT_ONCE = 500  # ids in one query: SQLite takes 32,766 parameters, and a plan is no better for them
 
+RANKED = TIERS[::-1]  # rising, as an index has them: the first is sent first
+
 _FIELDS = tuple(one.name for one in fields(Case) if one.name != "queues")
 
 
@@ -38,7 +40,7 @@ def message_columns(message: Message, at: float) -> dict[str, Any]:
         "kind": message.kind,
         "person": message.person,
         "target": message.target,
-        "rank": TIERS.index(message.tier),
+        "rank": RANKED.index(message.tier),
         "times": message.payload["times_told"],
         "at": at,
         "payload": json.dumps(message.payload),
@@ -61,7 +63,7 @@ def message_of(row: sa.RowMapping) -> Message:
         row["kind"],
         row["person"],
         row["target"],
-        TIERS[row["rank"]],
+        RANKED[row["rank"]],
         json.loads(row["payload"]),
     )
 
