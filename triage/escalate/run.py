@@ -12,6 +12,8 @@ from triage.escalate.casebook import Casebook
 from triage.escalate.clocks import Clocks
 from triage.escalate.delivery import Delivery
 from triage.escalate.outbox import Outbox
+from triage.escalate.roster import Roster
+from triage.escalate.roster_file import problems
 
 EVERY = 1.0  # s between two looks at the clocks
 FORGET = 3600.0  # s between two looks for what is old
@@ -49,6 +51,7 @@ class Casework:
         self._stop = Event()
         self._thread: Thread | None = None
         self._forgot = -FORGET
+        self._warned: tuple[Roster, str] | None = None
 
     def start(self) -> None:
         """Begins, in a thread of its own."""
@@ -83,6 +86,7 @@ class Casework:
             StoreFailed: The store can't be used.
         """
         clocks = self._clocks()
+        self._warn(clocks.book)
         if self._delivery is None:
             self._delivery = self._made()
         self._delivery.tend()
@@ -90,3 +94,11 @@ class Casework:
         if monotonic() - self._forgot >= FORGET:
             self._forgot = monotonic()
             clocks.forget()
+
+    def _warn(self, book: Casebook) -> None:
+        """Says whom nobody reaches, whenever the roster or the policy is another."""
+        roster, policy = book.roster(), book.policy()
+        if self._warned != (roster, policy.digest):
+            self._warned = roster, policy.digest
+            for one in problems(roster, policy):
+                log.warning("%s", one)
