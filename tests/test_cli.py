@@ -189,6 +189,7 @@ def test_table_shows_what_was_found(tmp_path: Path) -> None:
         assert cell in row
     assert "nothing to score" in next(line for line in out.splitlines() if line.startswith("two"))
     assert "1 not scored (nothing-to-score): There is nothing in it." in out
+    assert "Cases for people: 1;" in out
     assert code == Exit.INCOMPLETE
 
 

@@ -50,7 +50,7 @@ def run(paths: Sequence[Path], lines: BinaryIO | None, *, jsonl: bool, transcrip
         raise NothingToScore("The paths hold no audio file and no line to score.")
     results = None if jsonl else Results(plain_console(), transcript=transcript)
     total = 0 if lines is not None or not sys.stderr.isatty() else sum(1 for _ in read(paths))
-    incomplete, cases = False, set[str]()
+    incomplete, cases = False, set[str | None]()
     with progress(keep=False, quiet=jsonl and sys.stdout.isatty()) as report:
         report("loading the model", 0, 0)
         processor = Processor.load(settings())
@@ -58,15 +58,15 @@ def run(paths: Sequence[Path], lines: BinaryIO | None, *, jsonl: bool, transcrip
         answered = answers(chain([first], entries), processor, transcript=transcript)
         for done, answer in enumerate(answered, 1):
             incomplete |= is_incomplete(answer)
-            cases |= {one["decision"]["case"] for one in answer.get("results", ())} - {""}
+            cases |= {one["decision"]["case"] for one in answer.get("results", ())} - {None}
             _print_line(answer) if results is None else results.add(answer)
             report("scoring", done, total)
     if results is not None:
         results.print()
     if results is not None and cases:
         plain_console().print(
-            f"{len(cases):,} cases wait for somebody: `triage cases list`. Whom the roster names is "
-            "told by the service, or by `triage escalate run`."
+            f"Cases for people: {len(cases):,}; `triage cases list` has them. People are told by the "
+            "service, or by `triage escalate run`."
         )
     return Exit.INCOMPLETE if incomplete else Exit.DONE
 
