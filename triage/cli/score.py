@@ -65,8 +65,8 @@ def run(paths: Sequence[Path], lines: BinaryIO | None, *, jsonl: bool, transcrip
         results.print()
     if results is not None and cases:
         plain_console().print(
-            f"Cases for people: {len(cases):,}; `triage cases list` has them. People are told by the "
-            "service, or by `triage escalate run`."
+            f"Cases for people: {len(cases):,}; `triage cases list` has them. The service "
+            "tells whom the roster names, or `triage escalate run` does."
         )
     return Exit.INCOMPLETE if incomplete else Exit.DONE
 
