@@ -37,6 +37,7 @@ class Receiver:
         order: Their ids, in the order of their arrival.
         first: When each was accepted for the first time, s since 1970.
         hang: Seconds that HANG takes.
+        retry_after: Seconds that BUSY asks for.
         wrong: Messages whose signature didn't hold.
     """
 
@@ -47,6 +48,7 @@ class Receiver:
     order: list[str] = field(default_factory=list)
     first: dict[str, float] = field(default_factory=dict)
     hang: float = 3.0
+    retry_after: int = 1
     wrong: int = 0
     url: str = ""
     closing: threading.Event = field(default_factory=threading.Event)
@@ -90,7 +92,7 @@ def receiving(receiver: Receiver) -> Iterator[Receiver]:
                 return
             self.send_response(200 if what == OK else int(what))
             if what == BUSY:
-                self.send_header("Retry-After", "1")
+                self.send_header("Retry-After", str(receiver.retry_after))
             self.send_header("Content-Length", "0")
             self.end_headers()
 

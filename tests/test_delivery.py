@@ -114,15 +114,14 @@ def test_whatever_a_receiver_does_everything_arrives(desk: Desk, receiver: Recei
 
 
 def test_a_receiver_that_asks_for_time_gets_it(desk: Desk, receiver: Receiver) -> None:
-    receiver.behave = lambda _id, before: BUSY if before == 0 else OK
+    receiver.behave, receiver.retry_after = lambda _id, _before: BUSY, 100
     desk.roster = roster_of(targets={"hook": target(receiver)})
     desk.decided("a")
-    clock = Turned()
-    with delivering(desk, clock):
-        until(lambda: all_sent(desk))
+    with delivering(desk, Turned()):
+        until(lambda: desk.messages()[0]["failures"] == 1)
     (row,) = desk.messages()
-    assert row["sent_at"] - NOON >= 1.0
-    assert row["attempts"] == 2
+    assert row["next_at"] - row["tried_at"] == 100
+    assert (row["error"], row["state"]) == ("http-429", WAITING)
 
 
 def test_one_target_that_hangs_holds_up_no_other(desk: Desk, receiver: Receiver) -> None:
