@@ -80,7 +80,9 @@ def all_sent(desk: Desk) -> bool:
 
 def test_messages_arrive_signed_once_the_graver_first(desk: Desk, receiver: Receiver) -> None:
     desk.roster = roster_of(targets={"hook": target(receiver, at_once=1)})
+    desk.now = NOON - 10
     desk.decided("a", "b")
+    desk.now = NOON
     desk.decided("now", violence=0.95)
     with delivering(desk, Turned()):
         until(lambda: all_sent(desk))
@@ -191,6 +193,18 @@ def test_neither_its_rate_nor_its_rest_counts_as_an_attempt(desk: Desk, receiver
         sleep(0.3)
     assert sum(receiver.calls.values()) == 3
     assert sum(row["attempts"] for row in desk.messages()) == 3
+
+
+def test_a_rest_is_no_error_and_no_attempt(
+    desk: Desk, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver.behave = lambda _id, _before: ERROR
+    desk.roster = roster_of(targets={"hook": target(receiver, at_once=1)})
+    desk.decided(*(f"id-{n}" for n in range(20)))
+    with delivering(desk, Turned()):
+        until(lambda: sum(receiver.calls.values()) == 6)  # five, a rest, and one that tries
+    assert "sending to hook failed" not in caplog.text
+    assert sum(row["attempts"] for row in desk.messages()) == sum(receiver.calls.values())
 
 
 def test_pauses_double_with_some_chance_up_to_ten_minutes() -> None:
