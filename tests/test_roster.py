@@ -403,8 +403,8 @@ def test_queues_that_reach_nobody_are_told_with_who_is_told_instead() -> None:
     ]
     roster = roster_of(people=people, lines=lines, fallback=["hook"])
     assert problems(roster, casework_policy())[1] == f"queue hate: {lost}; the fallback is told"
-    told = problems(NOBODY, casework_policy())
-    assert [one.endswith("; NOBODY IS TOLD of what is there") for one in told] == [True] * 4
+    (told,) = problems(NOBODY, casework_policy())
+    assert "NOBODY IS TOLD of any case" in told
 
 
 def test_who_is_told_instead_may_be_two_queues_away() -> None:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from triage.database.store import failing
 from triage.database.tables import CaseRow, EscalationRow, MoveRow, NotificationRow
 from triage.escalate.records import Move, State
+from triage.escalate.rows import DEAD, SENT, WAITING
 
 BOUNDS = (30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0, 4 * 3600.0, 86_400.0, 7 * 86_400.0)
 
@@ -161,11 +162,11 @@ def _delivered(connection: sa.Connection, now: float) -> tuple[Delivered, ...]:
     query = (
         sa.select(
             n.target,
-            _count(n.state == "waiting"),
-            _count(n.state == "sent"),
-            _count(n.state == "dead"),
+            _count(n.state == WAITING),
+            _count(n.state == SENT),
+            _count(n.state == DEAD),
             sa.func.sum(n.failures),
-            sa.func.min(sa.case((n.state == "waiting", n.at))),
+            sa.func.min(sa.case((n.state == WAITING, n.at))),
         )
         .group_by(n.target)
         .order_by(n.target)

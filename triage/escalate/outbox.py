@@ -50,8 +50,8 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class Dead:
-    """A message that was given up.
+class Undelivered:
+    """A message that hasn't arrived.
 
     Attributes:
         id, case, kind, target, tier: Of it.
@@ -121,7 +121,7 @@ class Outbox:
             if found is not None:
                 self._mark(connection, found, result)
 
-    def undelivered(self, states: Sequence[str] = (DEAD,), limit: int = 1_000) -> list[Dead]:
+    def undelivered(self, states: Sequence[str] = (DEAD,), limit: int = 1_000) -> list[Undelivered]:
         """Messages that didn't arrive, the oldest first.
 
         Raises:
@@ -132,7 +132,7 @@ class Outbox:
         query = sa.select(*told).where(c.state.in_(states)).order_by(c.at).limit(limit)
         with failing("can't be read"), self.opened.connect() as connection:
             rows = connection.execute(query)
-            return [Dead(*row[:4], RANKED[row[4]], *row[5:]) for row in rows]
+            return [Undelivered(*row[:4], RANKED[row[4]], *row[5:]) for row in rows]
 
     def send_again(self, ids: Sequence[str] | None = None) -> int:
         """Has dead messages sent again, with the ids that they have.

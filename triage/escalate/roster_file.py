@@ -112,6 +112,8 @@ def _is_known(address: str) -> bool:
 
 def problems(roster: Roster, policy: Policy) -> list[str]:
     """What a roster lacks for a policy, in words: queues that reach nobody, unknown names."""
+    if roster == NOBODY:
+        return ["there is no roster, or nobody in it: NOBODY IS TOLD of any case"]
     found = []
     for name, queue in policy.queues.items():
         if not any(roster.people[one].targets for one in roster.line(queue.members)):
