@@ -20,7 +20,8 @@ app = typer.Typer(
     epilog="Exit codes: 0 all done; 1 not set up, the message says what is missing; 2 the command "
     "line is wrong; 3 some recordings or rows couldn't be scored, or not by every stage, or "
     "messages didn't arrive, or reach nobody; 4 the audit log or the store of decisions can't be "
-    "written, or the log has been changed; 130 interrupted. Settings are read from TRIAGE_… in the environment.",
+    "written, or the log has been changed; 130 interrupted. Settings are read from TRIAGE_… in the "
+    "environment.",
 )
 model_app = typer.Typer(no_args_is_help=True, help="Look at models.")
 audit_app = typer.Typer(no_args_is_help=True, help="Look after the audit log.")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from triage.database.engine import serialised, writing
 from triage.database.store import failing
-from triage.errors import BadField, MoveRefused, Unauthorised
+from triage.errors import BadField, Unauthorised
 from triage.escalate.casebook import Casebook
 from triage.escalate.moves import MAX_REASON
 from triage.escalate.records import SENDER, Case, Ending, Move, Order, State
@@ -75,9 +75,7 @@ def outcome(
         case = case_of(connection, id, locked=True)
         if has_outcome(connection, once):
             return case
-        if case.state in (State.CLAIMED, State.SNOOZED) and case.owner != actor:
-            raise MoveRefused(f"Case {id} is {case.owner}'s, who resolves it here.")
-        if case.state is not State.RESOLVED and case.owner != actor:
+        if case.state is not State.RESOLVED:  # refused where somebody else has it
             case = book.moved(connection, case, Order(Move.CLAIM, actor))
         order = Order(Move.RESOLVE, actor, reason=reason, ending=ending, heard=heard, key=once)
         return book.moved(connection, case, order)
