@@ -6,9 +6,8 @@ from collections.abc import Mapping
 
 from triage.database.engine import serialised, writing
 from triage.database.store import failing
-from triage.errors import BadField, Unauthorised
+from triage.errors import Unauthorised
 from triage.escalate.casebook import Casebook
-from triage.escalate.moves import MAX_REASON
 from triage.escalate.records import SENDER, Case, Ending, Move, Order, State
 from triage.escalate.roster import Roster
 from triage.escalate.rows import case_of, has_outcome
@@ -66,9 +65,6 @@ def outcome(
         BadField: What was said can't be.
         StoreFailed: It can't be written.
     """
-    if len(reason) > MAX_REASON:
-        told = f"The reason has {len(reason)} characters. Say it in {MAX_REASON}."
-        raise BadField(told, limit=MAX_REASON)
     actor, once = f"{SENDER}{sender}", f"in_{sender}_{key}"
     with failing("can't be written"), writing(book.opened) as connection:
         serialised(connection, [once])
