@@ -184,12 +184,13 @@ class Outbox:
             try:
                 yield Taken(message_of(found), found["at"], mark)
             finally:
-                self._sending.discard(found["id"])
+                with self._lock:
+                    self._sending.discard(found["id"])
 
     def _lockable(self, connection: sa.Connection, target: str) -> sa.RowMapping | None:
         """A lock is lost with its connection; what this process has in hand is left out too."""
         with self._lock:
-            others = NotificationRow.id.not_in(self._sending)
+            others = NotificationRow.id.not_in(list(self._sending))
             query = self._due(target).where(others).limit(1).with_for_update(skip_locked=True)
             found = connection.execute(_columns(query)).mappings().first()
             if found is not None:
