@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -26,7 +26,6 @@ from triage.memory import Memory
 from triage.pipeline import Triage
 from triage.policy.decide import decide
 from triage.policy.model import Policy
-from triage.policy.parts import LOOKED_AT
 from triage.records import Outcome, Recording, Scores
 from triage.safeguards.audit import AuditEntry, AuditLog
 from triage.safeguards.pseudonym import Pseudonymiser, load_key
@@ -206,8 +205,6 @@ class Processor:
             shadow = decide(
                 scored, policy, now, context=recording.context, history=counts, mode="shadow"
             )
-        if decision.tier in LOOKED_AT:
-            decision = replace(decision, case=id)
         memory.add(account, decision)
         pseudonym = self.pseudonymiser.pseudonym(recording.id)
         return Decided(id, now, account, pseudonym, scored, decision, shadow)
