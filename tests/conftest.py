@@ -170,12 +170,15 @@ def postgres() -> Iterator[Server]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A database of the test's own, of either kind."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'triage.db'}"
+        yield f"sqlite:///{tmp_path / 'triage.db'}"
+        return
     running: Server = request.getfixturevalue("postgres")
-    return running.database()
+    url = running.database()
+    yield url
+    running.drop(url)
 
 
 @pytest.fixture(scope="session")

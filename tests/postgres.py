@@ -80,6 +80,10 @@ class Server:
         self._sql(f"CREATE DATABASE {name} TABLESPACE {tablespace}")
         return f"postgresql+psycopg://triage@127.0.0.1:{self.port}/{name}"
 
+    def drop(self, url: str) -> None:
+        """Drops a database, with whatever connections are left of it."""
+        self._sql(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
+
     def unmount(self) -> None:
         if self._mounted is not None:
             subprocess.run(["umount", "-l", str(self._mounted)], check=False)
