@@ -12,20 +12,20 @@ from triage.acoustic import pool
 from triage.artefact import load
 from triage.audio import decode
 from triage.database.store import open_store
-from triage.encoder import Encoded, SpeechEncoder
+from triage.encoder import SpeechEncoder
 from triage.escalate.casebook import Casebook
 from triage.escalate.roster import NOBODY
 from triage.pipeline import Triage
 from triage.policy.following import PolicyInService
 from triage.policy.loading import load_policy
 from triage.process import Processor
-from triage.records import SAMPLE_RATE, Floats, Outcome, Recording, Span, Waveform
+from triage.records import SAMPLE_RATE, Floats, Outcome, Recording, Waveform
 from triage.registry import in_service
 from triage.safeguards.audit import AuditLog
 from triage.safeguards.pseudonym import Pseudonymiser
 from triage.segment import chunks, signal_flags, speech_spans, windows
 from triage.settings import Settings
-from triage.transcribe import Transcriber
+from triage.transcribe import Transcriber, Utterance
 from triage.weights import WHISPER_TINY_EN, resolve
 
 KEY = b"pseudonyms of recordings that are nobody's"
@@ -100,8 +100,8 @@ class Ours:
         heard = self._encoded(_waveform(file))
 
         def job() -> int:
-            said = [self._transcriber.transcribe(*chunk) for chunk in heard]
-            return sum(len(one.words) for one in said)
+            said = [self._transcriber.transcribe([one]) for one in heard]
+            return sum(len(one.words) for (one,) in said)
 
         return job
 
@@ -144,10 +144,10 @@ class Ours:
 
         return job
 
-    def _encoded(self, waveform: Waveform) -> list[tuple[Encoded, float, tuple[Span, ...]]]:
+    def _encoded(self, waveform: Waveform) -> list[Utterance]:
         spans = speech_spans(waveform)
         return [
-            (self._speech.encode(samples), start, spans)
+            Utterance(self._speech.encode(samples), start, spans)
             for start, samples, speaks in _parts(waveform)
             if speaks
         ]

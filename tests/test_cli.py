@@ -22,7 +22,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from triage.__main__ import main
-from triage.cli import demo, tables
+from triage.cli import demo, score, tables
 from triage.cli.app import app
 from triage.cli.evaluate import chosen
 from triage.cli.exits import Exit
@@ -201,6 +201,14 @@ def test_no_line_is_printed_before_its_audit_entry(monkeypatch: pytest.MonkeyPat
     done = CliRunner().invoke(app, ["score", "--jsonl", "--text", "-"], input="hello")
     assert isinstance(done.exception, AuditFailed)
     assert done.stdout == ""
+
+
+def test_a_group_holds_only_so_much_audio_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(score, "GROUP_BYTES", 100)
+    remaining = iter([Recording(str(n), b"1" * 40) for n in range(7)])
+    assert [len(score._group(remaining, 8)) for _ in range(4)] == [3, 3, 1, 0]
+    paths = iter([Recording(str(n), Path("a.wav")) for n in range(7)])
+    assert len(score._group(paths, 5)) == 5
 
 
 @given(seconds=st.floats(0, 1e4), size=st.integers(1, LARGEST_GROUP), least=st.integers(1, 8))

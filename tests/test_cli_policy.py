@@ -20,7 +20,7 @@ from triage.errors import BadField, PolicyRefused, StoreFailed
 from triage.policy.decide import decide
 from triage.policy.model import parse_policy
 from triage.policy.signing import signature_file, signer
-from triage.process import Outcome
+from triage.records import Outcome
 from triage.settings import settings
 
 TESTS = [

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from archives import noise, tarred
 from casework import plain_book
 from typer.testing import CliRunner
 
@@ -301,3 +302,13 @@ def test_an_archive_that_changed_meanwhile_gives_nothing_out(
         run(folder, "--budget", "1", "--out", tmp_path / "p.jsonl")
     assert stand(state) == Sampled(10, 0, 0.1)
     assert not (tmp_path / "p.jsonl").exists()
+
+
+def test_members_of_an_archive_are_told_by_their_place_in_it(tmp_path: Path) -> None:
+    file = tmp_path / "x.tar"
+    file.write_bytes(tarred({f"{n}.wav": noise(n) for n in range(20)}))
+    code, _, _ = run(file, "--budget", "1", "--out", tmp_path / "p.jsonl")
+    (only,) = picks(tmp_path / "p.jsonl")
+    assert code == 0
+    assert only["id"].startswith(f"{file}/")
+    assert "audio" not in only

@@ -13,14 +13,14 @@ from policies import policy_of, rule, scores_of
 
 from triage.database.engine import writing
 from triage.database.store import failing, open_store
-from triage.decisions import Decided, Decisions, insert
+from triage.decisions import Decided, Decisions, Past, insert
 from triage.errors import StoreFailed
 from triage.memory import Memory
 from triage.policy.decide import decide
 from triage.policy.following import PolicyInService
 from triage.policy.surroundings import History
-from triage.process import Outcome, Processor
-from triage.records import Event, Recording
+from triage.process import Processor
+from triage.records import Event, Outcome, Recording
 from triage.settings import Settings
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -64,13 +64,13 @@ def made(id: str, hours: float = 0, account: str = "acc_1", score: float = 0.6) 
 def test_history_is_counted_by_window_and_category(store: Decisions, opened: sa.Engine) -> None:
     add(opened, [made("a", -30), made("b", -20), made("c", -1), made("d", -1, "acc_2")])
     add(opened, [made("e", -1, score=0.1), made("f", 1)])
-    counts = store.history("acc_1", DAY | {"week": 604_800, "hour": 3_600}, NOON)
+    counts = store.history("acc_1", DAY | {"week": 604_800, "hour": 3_600}, Past(NOON))
     assert counts == {
         "day": {"distress": 2, "any": 2},
         "week": {"distress": 3, "any": 3},
         "hour": {"distress": 1, "any": 1},
     }
-    assert store.history("", DAY, NOON) == {"day": {}}
+    assert store.history("", DAY, Past(NOON)) == {"day": {}}
 
 
 def test_scores_come_back_as_they_were(store: Decisions, opened: sa.Engine) -> None:
@@ -105,7 +105,7 @@ def test_all_or_none_are_kept(store: Decisions, opened: sa.Engine) -> None:
 
 def test_memory_knows_the_store_and_what_came_since(store: Decisions, opened: sa.Engine) -> None:
     add(opened, [made("a", -1)])
-    memory = Memory(store, History(windows=DAY, cool_down=7_200), NOON)
+    memory = Memory(store, History(windows=DAY, cool_down=7_200), Past(NOON))
     assert memory.counts("acc_1") == {"day": {"distress": 1, "any": 1}}
     memory.add("acc_1", made("b").decision)
     assert memory.counts("acc_1") == {"day": {"distress": 2, "any": 2}}

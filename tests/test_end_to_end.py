@@ -17,9 +17,10 @@ from pathlib import Path
 import pytest
 
 from triage.answer import as_json
-from triage.archive import read
+from triage.archive.read import read
+from triage.guard import Answer, Refusal
 from triage.policy.loading import load_policy
-from triage.process import Answer, Processor, Refusal
+from triage.process import Processor
 from triage.records import Outcome, Recording
 from triage.safeguards.audit import AuditLog, verify
 from triage.settings import Settings

@@ -15,16 +15,17 @@ CEILING = 300
 
 # Lowest first. A module imports from rows above its own, or from its own row without a cycle.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("triage", "errors", "taxonomy"),
+    ("triage", "errors", "stopwatch", "taxonomy"),
     ("records", "settings", "database"),
     ("weights", "audio", "segment", "encoder", "transcribe", "acoustic", "measurements"),
     ("labels", "text", "calibrate", "metrics", "reliability", "policy", "safeguards"),
     ("classifier", "fusion", "archive"),
     ("artefact", "manifest", "model_store", "promotions", "decisions"),
     ("drift", "memory", "escalate"),
-    ("card", "live", "pipeline", "registry"),
-    ("process", "training"),
+    ("card", "listening", "live", "pipeline", "registry", "together"),
+    ("guard", "process", "training"),
     ("answer", "measure", "suggest"),
+    ("batch",),
     ("report",),
     ("http",),
     ("service", "cli"),
@@ -34,9 +35,10 @@ ROW = {room: row for row, rooms in enumerate(LAYERS) for room in rooms}
 
 # Only inside of functions, so that what doesn't need them starts without them.
 HEAVY = {
-    "alembic", "apprise", "av", "bentoml", "cleanlab", "faster_whisper", "huggingface_hub",
-    "jinja2", "librosa", "matplotlib", "onnxruntime", "pandas", "pyarrow", "safetensors", "scipy",
-    "sklearn", "tokenizers", "torch", "transformers",
+    "alembic", "apprise", "av", "bentoml", "cleanlab", "faster_whisper", "fsspec",
+    "huggingface_hub", "jinja2", "librosa", "matplotlib", "onnxruntime", "pandas", "pebble",
+    "psutil", "pyarrow", "pysubs2", "ray", "safetensors", "scipy", "sklearn",
+    "tokenizers", "torch", "transformers",
 }  # fmt: skip
 MAY_START_HEAVY = {"triage.service"}  # is BentoML's way in
 BY_ALEMBIC = "triage.database.migrations"  # is run by it, and imported by nobody

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.types import Message
 
-from triage.archive import Unreadable
+from triage.archive.entries import Unreadable
 from triage.errors import (
     BadEncoding,
     BadField,

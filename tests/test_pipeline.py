@@ -7,7 +7,7 @@ import wave
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from triage.process import Processor
 from triage.records import SAMPLE_RATE, Evidence, Floats, Recording, Scores, Span, Word
 from triage.segment import LONGEST_CHUNK
 from triage.text import spoken_words
-from triage.transcribe import Heard
+from triage.transcribe import Heard, Utterance
 
 pytestmark = pytest.mark.models
 
@@ -101,11 +101,59 @@ def writes(
     """Puts a transcriber in place that gives these words, and whether they may be scored."""
     given = iter(chunks)
 
-    def transcribe(encoded: Encoded, start: float, speech: Sequence[Span]) -> Heard:
-        words, reliable = next(given)
-        return Heard(tuple(words), reliable, 0.0, 1.0)
+    def transcribe(utterances: Sequence[Utterance]) -> list[Heard]:
+        return [
+            Heard(tuple(words), sure, 0.0, 1.0) for words, sure in islice(given, len(utterances))
+        ]
 
     monkeypatch.setattr(triage._transcriber, "transcribe", transcribe)
+
+
+# Together -----------------------------------------------------------------------------------
+
+
+def test_together_every_recording_gets_what_it_gets_alone(
+    triage: Triage, samples: Path, spoken: Floats
+) -> None:
+    """Some of one length and some not, long ones, words that were brought, and what is refused."""
+    files = sorted(file for file in samples.iterdir() if file.suffix in (".wav", ".ogg", ".mp3"))
+    recordings = [Recording(file.name, file) for file in files]
+    recordings += [Recording("long", placed(spoken, 3, 31, 55, seconds=60))]
+    recordings += [
+        Recording("read", None, "i will hurt you"),
+        Recording("nothing"),
+        *recordings[:4],
+    ]
+    alone: list[Scores | type[InputError]] = []
+    for one in recordings:
+        try:
+            alone.append(triage.score(one))
+        except InputError as error:
+            alone.append(type(error))
+    found = triage.score_together(recordings)
+    assert [type(one) if isinstance(one, InputError) else one for one in found] == alone
+
+
+def test_what_breaks_one_recording_breaks_no_other(
+    triage: Triage, command: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = triage.score(command)
+    transcribe, asked = triage._transcriber.transcribe, []
+
+    def breaking(utterances: Sequence[Utterance]) -> list[Heard]:
+        asked.append(len(utterances))
+        if any(one.encoded.frames.shape[0] < 60 for one in utterances):
+            raise RuntimeError(SECRET)
+        return transcribe(utterances)
+
+    monkeypatch.setattr(triage._transcriber, "transcribe", breaking)
+    short = decode(command.audio, LIMITS)  # type: ignore[arg-type]
+    cut = replace(command, audio=wav(short.samples[:SAMPLE_RATE]))
+    found = triage.score_together([command, cut, command])
+    assert asked == [3, 1, 1, 1]
+    assert (found[0], found[2]) == (plain, plain)
+    assert isinstance(found[1], Scores)
+    assert found[1].failures == {"transcribe": "RuntimeError"}
 
 
 # What a recording has ----------------------------------------------------------------------
@@ -318,7 +366,7 @@ def test_an_event_behind_a_cut_has_its_time_in_the_recording(triage: Triage, sam
 # What fails --------------------------------------------------------------------------------
 
 STAGES: dict[str, Callable[[pytest.MonkeyPatch, Triage], None]] = {
-    "segment": lambda m, t: m.setattr("triage.pipeline.speech_spans", breaks),
+    "segment": lambda m, t: m.setattr("triage.listening.speech_spans", breaks),
     "encode": lambda m, t: m.setattr(t._speech, "encode", breaks),
     "transcribe": lambda m, t: m.setattr(t._transcriber, "transcribe", breaks),
     "text": lambda m, t: m.setattr(t._text.encoder, "windows", breaks),

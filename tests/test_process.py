@@ -16,12 +16,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from triage import process
 from triage.drift import reference_of
 from triage.errors import AuditFailed, NothingToScore
+from triage.guard import Answer, Refusal
 from triage.live import Window, read
 from triage.manifest import read_manifest
-from triage.process import Answer, Processor, Refusal
+from triage.process import Processor
 from triage.records import Decision, Outcome, Recording, Scores
 from triage.safeguards.audit import AuditEntry, AuditLog, verify
 from triage.settings import Settings
@@ -164,7 +164,7 @@ def test_a_decision_that_cannot_be_made_is_no_answer(
     def undecided(*_: Any, **__: Any) -> Decision:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(process, "decide", undecided)
+    monkeypatch.setattr("triage.guard.decide", undecided)
     with pytest.raises(ZeroDivisionError):
         processor.process(said("fine"), "cli")
     assert not audit_file.exists()
@@ -233,7 +233,7 @@ def test_no_answer_exists_before_its_entry(
         return make
 
     for kind in Outcome, Refusal:
-        monkeypatch.setattr(f"triage.process.{kind.__name__}", noting(kind))
+        monkeypatch.setattr(f"triage.guard.{kind.__name__}", noting(kind))
     replace(processor, audit=Watched(audit_file)).process(said("fine", ""), "http")
     assert steps == ["audit of ['E0', 'refused']", "Outcome", "Refusal"]
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triage import process, records
+from triage import guard, records
 from triage.errors import TooLarge
 from triage.labels.rows import Labelled
 from triage.records import (
@@ -62,7 +62,7 @@ PRIVATE: dict[str, Any] = {
     "evidence": scores().evidence[0],
     "scores": scores(),
     "outcome": Outcome("tri_1", CANARY, scores(), decision(), "0"),
-    "refusal": process.Refusal("tri_1", CANARY, TooLarge("x"), "0"),
+    "refusal": guard.Refusal("tri_1", CANARY, TooLarge("x"), "0"),
     "labelled": Labelled("1", "s", "MIT", "g", "val", {}, {}, CANARY, Path(CANARY)),
 }
 

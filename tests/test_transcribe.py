@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from triage.audio import Limits, decode
-from triage.encoder import SpeechEncoder
+from triage.encoder import Encoded, SpeechEncoder
 from triage.records import SAMPLE_RATE, Floats, Span, Waveform
 from triage.segment import speech_spans
 from triage.text import spoken_words
@@ -23,6 +23,7 @@ from triage.transcribe import (
     TOKENS_PER_SECOND,
     Heard,
     Transcriber,
+    Utterance,
 )
 from triage.weights import WHISPER_TINY_EN, resolve
 
@@ -102,9 +103,16 @@ def plant(
         monkeypatch.setattr(
             encoder.whisper, "model", Planted(encoder.whisper.model, tokens, log_probability)
         )
-        return transcriber.transcribe(encoded, 0.0, speech)
+        return write(transcriber, encoded, 0.0, speech)
 
     return planted
+
+
+def write(
+    transcriber: Transcriber, encoded: Encoded, start: float, speech: Sequence[Span]
+) -> Heard:
+    (heard,) = transcriber.transcribe([Utterance(encoded, start, speech)])
+    return heard
 
 
 def noise(seconds: float) -> Floats:
@@ -121,7 +129,7 @@ def test_it_writes_what_is_said(
 ) -> None:
     waveform = decode(samples / name, LIMITS)
     encoded = encoder.encode(waveform.samples)
-    heard = transcriber.transcribe(encoded, 0.0, speech_spans(waveform))
+    heard = write(transcriber, encoded, 0.0, speech_spans(waveform))
     words = {part for word in heard.words for part in spoken_words(word.text)}
     assert SAID[name] <= words
     assert heard.reliable
@@ -134,7 +142,7 @@ def test_little_speech_with_no_pause_around_it_is_said_once(
     # Followed by 4 s of silence and no more, both are written over and over.
     waveform = decode(samples / name, LIMITS)
     speech = waveform.samples[round(0.31 * SAMPLE_RATE) : round(end * SAMPLE_RATE)]
-    heard = transcriber.transcribe(encoder.encode(speech), 0.0, EVERYWHERE)
+    heard = write(transcriber, encoder.encode(speech), 0.0, EVERYWHERE)
     words = [part for word in heard.words for part in spoken_words(word.text)]
     assert words
     assert words.count(words[-1]) == 1
@@ -145,9 +153,9 @@ def test_the_same_chunk_gives_the_same_words(
     encoder: SpeechEncoder, transcriber: Transcriber, timer: Waveform
 ) -> None:
     encoded = encoder.encode(timer.samples)
-    first = transcriber.transcribe(encoded, 0.0, EVERYWHERE)
-    transcriber.transcribe(encoder.encode(noise(3)), 0.0, EVERYWHERE)
-    assert transcriber.transcribe(encoded, 0.0, EVERYWHERE) == first
+    first = write(transcriber, encoded, 0.0, EVERYWHERE)
+    write(transcriber, encoder.encode(noise(3)), 0.0, EVERYWHERE)
+    assert write(transcriber, encoded, 0.0, EVERYWHERE) == first
 
 
 @pytest.mark.parametrize("name", ["timer.wav", "talk.ogg"])
@@ -156,7 +164,7 @@ def test_words_stand_in_order_where_somebody_speaks(
 ) -> None:
     waveform = decode(samples / name, LIMITS)
     speech = speech_spans(waveform)
-    words = transcriber.transcribe(encoder.encode(waveform.samples), 0.0, speech).words
+    words = write(transcriber, encoder.encode(waveform.samples), 0.0, speech).words
     edges = [edge for word in words for edge in (word.start, word.end)]
     assert edges == sorted(edges)
     assert edges[0] == pytest.approx(speech[0].start, abs=CLOSE)
@@ -169,8 +177,8 @@ def test_times_are_those_of_the_recording_and_not_of_the_chunk(
     encoder: SpeechEncoder, transcriber: Transcriber, timer: Waveform
 ) -> None:
     encoded = encoder.encode(timer.samples)
-    first = transcriber.transcribe(encoded, 0.0, EVERYWHERE).words
-    later = transcriber.transcribe(encoded, 7.5, EVERYWHERE).words
+    first = write(transcriber, encoded, 0.0, EVERYWHERE).words
+    later = write(transcriber, encoded, 7.5, EVERYWHERE).words
     assert [word.text for word in later] == [word.text for word in first]
     assert [word.start for word in later] == pytest.approx([7.5 + word.start for word in first])
     assert [word.end for word in later] == pytest.approx([7.5 + word.end for word in first])
@@ -181,7 +189,7 @@ def test_a_chunk_cut_within_a_word_ends_its_words_with_it(
 ) -> None:
     seconds = 1.5
     encoded = encoder.encode(timer.samples[: round(seconds * SAMPLE_RATE)])
-    words = transcriber.transcribe(encoded, 0.0, EVERYWHERE).words
+    words = write(transcriber, encoded, 0.0, EVERYWHERE).words
     assert words
     assert max(word.end for word in words) <= seconds
 
@@ -194,7 +202,7 @@ def test_what_is_invented_over_a_sound_is_not_reliable(
     encoder: SpeechEncoder, transcriber: Transcriber, samples: Path, name: str
 ) -> None:
     encoded = encoder.encode(decode(samples / name, LIMITS).samples)
-    assert not transcriber.transcribe(encoded, 0.0, EVERYWHERE).reliable
+    assert not write(transcriber, encoded, 0.0, EVERYWHERE).reliable
 
 
 @pytest.mark.parametrize("name", [*NOT_SAID, "silence.wav", "timer.wav"])
@@ -202,7 +210,7 @@ def test_there_are_no_words_where_nobody_speaks(
     encoder: SpeechEncoder, transcriber: Transcriber, samples: Path, name: str
 ) -> None:
     encoded = encoder.encode(decode(samples / name, LIMITS).samples)
-    heard = transcriber.transcribe(encoded, 0.0, speech=())
+    heard = write(transcriber, encoded, 0.0, speech=())
     assert heard.words == ()
     assert not heard.reliable
 
@@ -216,9 +224,9 @@ def test_words_outside_of_speech_are_dropped_and_if_most_are_so_is_the_rest(
     reliable: bool,
 ) -> None:
     encoded = encoder.encode(timer.samples)
-    every = transcriber.transcribe(encoded, 0.0, EVERYWHERE).words
+    every = write(transcriber, encoded, 0.0, EVERYWHERE).words
     kept = every[: round(share * len(every))]
-    heard = transcriber.transcribe(encoded, 0.0, [Span(0.0, kept[-1].end - SLACK)])
+    heard = write(transcriber, encoded, 0.0, [Span(0.0, kept[-1].end - SLACK)])
     assert heard.words == kept
     assert heard.reliable is reliable
 
@@ -227,8 +235,8 @@ def test_words_well_before_speech_are_none_of_it(
     encoder: SpeechEncoder, transcriber: Transcriber, timer: Waveform
 ) -> None:
     encoded = encoder.encode(timer.samples)
-    last = transcriber.transcribe(encoded, 0.0, EVERYWHERE).words[-1]
-    assert transcriber.transcribe(encoded, 0.0, [Span(last.end + 0.5, 60.0)]).words == ()
+    last = write(transcriber, encoded, 0.0, EVERYWHERE).words[-1]
+    assert write(transcriber, encoded, 0.0, [Span(last.end + 0.5, 60.0)]).words == ()
 
 
 # What must not be believed, planted -----------------------------------------------------------

@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Any
 
 from triage.fusion import LEAST_CONTRIBUTION
-from triage.process import Answer, Refusal
+from triage.guard import Answer, Refusal
 from triage.records import Evidence, Outcome, Transcript
 
 PLACES = 4  # of a probability; more would claim more than calibration gives

@@ -83,6 +83,20 @@ class Kept:
     scores: Scores = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a decision's history is counted from.
+
+    Attributes:
+        until: When it ends.
+        run: What the ids of a long run's own passes begin with: they count whenever they were
+            made, so that the run comes out the same however long it takes. Empty without one.
+    """
+
+    until: datetime
+    run: str = ""
+
+
 class Decisions:
     """Decisions in the store.
 
@@ -110,14 +124,14 @@ class Decisions:
             return connection.execute(old).rowcount
 
     def history(
-        self, account: str, windows: Mapping[str, int], now: datetime
+        self, account: str, windows: Mapping[str, int], past: Past
     ) -> dict[str, Counter[str]]:
-        """How often an account's recordings were flagged before now, by window and category.
+        """How often an account's recordings were flagged in the past, by window and category.
 
         Args:
             account: A pseudonym; of an empty one nothing is known.
             windows: Their lengths in seconds, by name.
-            now: When they end.
+            past: When they end.
 
         Raises:
             StoreFailed: They can't be read.
@@ -125,19 +139,28 @@ class Decisions:
         counts = {name: Counter[str]() for name in windows}
         if not account or not windows:
             return counts
-        until = now.timestamp()
-        query = sa.select(DecisionRow.at, DecisionRow.flagged).where(
-            DecisionRow.account == account,
-            DecisionRow.at >= until - max(windows.values()),
-            DecisionRow.at <= until,
-        )
+        until, c = past.until.timestamp(), DecisionRow
+        counted = sa.and_(c.at >= until - max(windows.values()), c.at <= until)
+        own = c.id.startswith(past.run, autoescape=True) if past.run else sa.false()
+        query = sa.select(c.id, c.at, c.flagged).where(c.account == account, counted | own)
         with failing("can't be read"), self._engine.connect() as connection:
-            for at, flagged in connection.execute(query):
+            for id, at, flagged in connection.execute(query):
                 names = json.loads(flagged)
+                of_run = bool(past.run) and id.startswith(past.run)
                 for window, length in windows.items():
-                    if at >= until - length:
+                    if of_run or at >= until - length:
                         counts[window].update([*names, *([ANY] if names else [])])
         return counts
+
+    def holds(self, id: str) -> bool:
+        """Whether the decision of a pass is there.
+
+        Raises:
+            StoreFailed: It can't be read.
+        """
+        query = sa.select(sa.exists().where(DecisionRow.id == id))
+        with failing("can't be read"), self._engine.connect() as connection:
+            return bool(connection.execute(query).scalar_one())
 
     def compared(self, since: datetime) -> Iterator[Compared]:
         """Every decision beside its shadow, in the order of time.

@@ -99,6 +99,22 @@ class DamagedAudio(InputError):
     status = 422
 
 
+class DamagedArchive(InputError):
+    """An archive that can't be opened, or not to its end, or a member that can't be read."""
+
+    slug = "damaged-archive"
+    title = "The archive can't be read"
+    status = 422
+
+
+class NestedArchive(InputError):
+    """An archive inside of another one."""
+
+    slug = "nested-archive"
+    title = "Archives inside of archives are not opened"
+    status = 422
+
+
 class TooManyChannels(InputError):
     """More channels than the settings allow."""
 
@@ -199,6 +215,13 @@ class LabelsRefused(SetupError):
     title = "The labelled data was refused"
 
 
+class BatchRefused(SetupError):
+    """A run over an archive that can't begin, or can't go on as it was begun."""
+
+    slug = "batch-refused"
+    title = "The run was refused"
+
+
 # What must never pass in silence --------------------------------------------------------------
 
 
@@ -216,6 +239,13 @@ class StoreFailed(TriageError):
     slug = "store-failed"
     title = "The store of decisions can't be used"
     status = 503
+
+
+class BatchFailed(TriageError):
+    """A run whose results can't be written; what was written before holds."""
+
+    slug = "batch-failed"
+    title = "The run's results can't be written"
 
 
 class AuditTampered(TriageError):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from datetime import datetime
 
-from triage.decisions import Decisions
+from triage.decisions import Decisions, Past
 from triage.policy.surroundings import ANY, History
 from triage.records import Decision
 
@@ -17,11 +16,11 @@ class Memory:
     Args:
         decisions: The store.
         history: What the policy remembers.
-        now: When they are decided.
+        past: What came before.
     """
 
-    def __init__(self, decisions: Decisions, history: History, now: datetime) -> None:
-        self._decisions, self._history, self._now = decisions, history, now
+    def __init__(self, decisions: Decisions, history: History, past: Past) -> None:
+        self._decisions, self._history, self._past = decisions, history, past
         self._counts: dict[str, dict[str, Counter[str]]] = {}
 
     def counts(self, account: str) -> Mapping[str, Mapping[str, int]]:
@@ -32,7 +31,7 @@ class Memory:
         """
         if account not in self._counts:
             windows = self._history.windows
-            self._counts[account] = self._decisions.history(account, windows, self._now)
+            self._counts[account] = self._decisions.history(account, windows, self._past)
         return {name: dict(counts) for name, counts in self._counts[account].items()}
 
     def add(self, account: str, decision: Decision) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterable, Sequence
 
 import numpy as np
 
-from triage.acoustic import merge, pool
+from triage.acoustic import merge
 from triage.artefact import Artefact
 from triage.artefact import load as load_artefact
 from triage.audio import Limits, decode
@@ -17,44 +15,21 @@ from triage.classifier import Head, TextClassifier, highest
 from triage.encoder import SpeechEncoder
 from triage.errors import InputError, NothingToScore, TooLarge
 from triage.fusion import surprise
-from triage.measurements import distance, of_sound, of_windows, of_words
+from triage.listening import Listening, listen, stage
+from triage.measurements import of_windows, of_words
 from triage.policy.following import PolicyInService
 from triage.policy.model import Policy
-from triage.records import (
-    SAMPLE_RATE,
-    Event,
-    Evidence,
-    Floats,
-    Recording,
-    Scores,
-    Span,
-    TextWindow,
-    Transcript,
-    Waveform,
-    Word,
-)
+from triage.records import Event, Evidence, Recording, Scores, Span, TextWindow, Transcript
 from triage.registry import in_service
-from triage.segment import chunks, signal_flags, speech_spans, windows
 from triage.settings import Settings
+from triage.stopwatch import Stopwatch
 from triage.taxonomy import ADDRESSED, MUSIC
 from triage.text import TextEncoder, spoken_words
-from triage.transcribe import Transcriber
+from triage.together import Batches, together
+from triage.transcribe import Heard, Transcriber, Utterance
 from triage.weights import WHISPER_TINY_EN, resolve
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _Listening:
-    """What has been heard so far, chunk by chunk; the frames themselves are not kept."""
-
-    spans: list[Span] = field(default_factory=list)
-    logits: list[Floats] = field(default_factory=list)
-    distances: list[Floats] = field(default_factory=list)
-    measured: dict[str, float] = field(default_factory=dict)
-    words: list[Word] = field(default_factory=list)
-    unreliable: bool = False
-    spoke: bool = False
 
 
 class Triage:
@@ -67,6 +42,10 @@ class Triage:
         limits: What one recording may be.
         max_characters: Limit on a transcript.
         threads: Text windows scored side by side.
+
+    Attributes:
+        artefact, policies: As given.
+        clock: Seconds by stage of what was scored in one thread.
     """
 
     def __init__(
@@ -85,6 +64,7 @@ class Triage:
         self._max_characters = max_characters
         self._speech = speech
         self._transcriber = Transcriber(speech)
+        self.clock = Stopwatch()
         self._text = TextClassifier(
             TextEncoder(artefact.folder / "text", threads),
             Head.joined([artefact.text, *([artefact.addressed] if artefact.addressed else ())]),
@@ -117,18 +97,55 @@ class Triage:
         Raises:
             InputError: The recording can't be scored as it is.
         """
+        (scored,) = self._together([recording])
+        if isinstance(scored, Exception):
+            raise scored
+        return scored
+
+    def score_together(self, recordings: Iterable[Recording]) -> list[Scores | InputError]:
+        """Scores recordings in one thread, what is said in several of them written down at once.
+
+        Every score is what `score` gives, to the last bit. Nothing is raised: what stops a
+        recording from being scored takes its place.
+        """
+        name = self.artefact.manifest.name
+        return [
+            unscored(name, one)
+            if isinstance(one, Exception) and not isinstance(one, InputError)
+            else one
+            for one in self._together(recordings)
+        ]
+
+    def _together(self, recordings: Iterable[Recording]) -> list[Scores | Exception]:
+        batches = Batches(
+            self._transcribe,
+            kind=lambda utterance: utterance.length,
+            size=lambda utterance: utterance.most_tokens,
+        )
+        return together(map(self._scoring, recordings), batches)
+
+    def _transcribe(self, utterances: Sequence[Utterance]) -> list[Heard]:
+        with self.clock.stage("transcribe"):
+            return self._transcriber.transcribe(utterances)
+
+    def _scoring(self, recording: Recording) -> Generator[Utterance, Heard, Scores]:
         if recording.audio is None and not (recording.transcript or "").strip():
             raise NothingToScore("Neither audio nor transcript was given. Send at least one.")
         _check_length(recording.transcript, self._max_characters)
         failures: dict[str, str] = {}
         flags: dict[str, bool] = {}
-        listening, seconds = _Listening(), None
+        listening, seconds = Listening(), None
         if recording.audio is not None:
-            waveform = decode(recording.audio, self._limits)
+            with self.clock.stage("decode"):
+                waveform = decode(recording.audio, self._limits)
             seconds = waveform.seconds
-            listening = self._listen(waveform, recording.transcript is None, flags, failures)
+            wanted = recording.transcript is None
+            listening = yield from listen(
+                waveform, self._speech, self.artefact, self.clock, wanted, flags, failures
+            )
         transcript = _transcript(recording, listening)
-        text = self._read(transcript, flags, failures)
+        with self.clock.stage("text"):
+            text = self._read(transcript, flags, failures)
         heard, events = self._hear(listening, flags, failures)
         if failures:
             flags["stage_failed"] = True
@@ -157,47 +174,13 @@ class Triage:
         """What decides at this moment."""
         return self.policies.current()
 
-    def _listen(
-        self,
-        waveform: Waveform,
-        transcribe: bool,
-        flags: dict[str, bool],
-        failures: dict[str, str],
-    ) -> _Listening:
-        """Encodes each chunk once, for the events in it and for the words in it."""
-        out = _Listening()
-        speech: tuple[Span, ...] = (Span(0.0, waveform.seconds),)
-        with _stage("segment", failures):
-            flags |= signal_flags(waveform)
-            speech = speech_spans(waveform)
-            flags["speech_absent"] = not speech
-            out.measured = of_sound(waveform, speech)
-        for chunk in chunks(waveform, speech):
-            samples, start = waveform.samples[chunk.start : chunk.end], chunk.start / SAMPLE_RATE
-            with _stage("encode", failures):
-                encoded = self._speech.encode(samples)
-                spans = windows(len(samples) / SAMPLE_RATE)
-                pooled = pool(encoded.frames, spans)
-                out.logits.append(self.artefact.sound.logits(pooled))
-                out.distances.append(distance(self.artefact.sound_scaling.apply(pooled)))
-                out.spans += [Span(start + span.start, start + span.end) for span in spans]
-                if transcribe and chunk.speaks:
-                    with _stage("transcribe", failures):
-                        said = self._transcriber.transcribe(encoded, start, speech)
-                        out.spoke = True
-                        out.unreliable |= not said.reliable
-                        out.words += said.words if said.reliable else ()
-        if out.spoke:
-            flags["transcript_unreliable"] = out.unreliable
-        return out
-
     def _read(
         self, transcript: Transcript | None, flags: dict[str, bool], failures: dict[str, str]
     ) -> list[Evidence]:
         """The words' evidence: the best window of each category."""
         if transcript is None:
             return []
-        with _stage("text", failures):
+        with stage("text", failures):
             words, times = _placed(transcript)
             scored = self._text.score(words)
             below = self.artefact.manifest.accidental_below
@@ -209,12 +192,12 @@ class Triage:
         return []
 
     def _hear(
-        self, listening: _Listening, flags: dict[str, bool], failures: dict[str, str]
+        self, listening: Listening, flags: dict[str, bool], failures: dict[str, str]
     ) -> tuple[dict[str, float], tuple[Event, ...]]:
         """The highest probability of each event, and where the evidence events are."""
         if not listening.logits:
             return {}, ()
-        with _stage("events", failures):
+        with stage("events", failures):
             names, manifest = self.artefact.sound.names, self.artefact.manifest
             logits = np.concatenate(listening.logits)
             probabilities = self.artefact.sound.calibrated(logits)
@@ -226,20 +209,22 @@ class Triage:
         return {}, ()
 
 
-@contextmanager
-def _stage(name: str, failures: dict[str, str]) -> Iterator[None]:
-    """The edge at which a failing stage becomes a note for the policy, not a lost recording.
+def unscored(model: str, error: Exception) -> Scores:
+    """What there is to say of a recording whose scoring broke: nothing, so a person has to look.
 
-    Whatever goes wrong in a model or a library is caught here and nowhere else. Only the kind of
-    error is kept: its message could hold what was said.
+    Args:
+        model: Its name.
+        error: What broke it. Only its kind is kept: its message could hold what was said.
     """
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:
-        failures[name] = type(error).__name__
-        log.error("stage %s failed: %s", name, type(error).__name__)
+    kind = type(error).__name__
+    log.error("scoring failed: %s", kind)
+    return Scores(
+        model=model,
+        categories={},
+        applied={},
+        flags={"stage_failed": True},
+        failures={"score": kind},
+    )
 
 
 def _check_length(transcript: str | None, limit: int) -> None:
@@ -251,7 +236,7 @@ def _check_length(transcript: str | None, limit: int) -> None:
         )
 
 
-def _transcript(recording: Recording, listening: _Listening) -> Transcript | None:
+def _transcript(recording: Recording, listening: Listening) -> Transcript | None:
     if recording.transcript is not None:
         return Transcript(recording.transcript)
     if not listening.spoke:

@@ -28,7 +28,7 @@ from triage.encoder import SpeechEncoder
 from triage.records import SAMPLE_RATE, Floats, Span
 from triage.settings import settings
 from triage.text import spoken_words
-from triage.transcribe import Transcriber
+from triage.transcribe import Transcriber, Utterance
 from triage.weights import WHISPER_TINY_EN, resolve
 
 sys.path.insert(0, str(HERE.parent))
@@ -55,7 +55,9 @@ def heard(text: str, encoder: SpeechEncoder, transcriber: Transcriber) -> str:
     """What the transcriber makes of it; nothing where it isn't sure."""
     samples = say(text)
     seconds = len(samples) / SAMPLE_RATE
-    found = transcriber.transcribe(encoder.encode(samples), 0.0, [Span(0.0, seconds)])
+    (found,) = transcriber.transcribe(
+        [Utterance(encoder.encode(samples), 0.0, [Span(0.0, seconds)])]
+    )
     return " ".join(spoken_words(" ".join(w.text for w in found.words))) if found.reliable else ""
 
 

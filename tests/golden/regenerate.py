@@ -13,7 +13,7 @@ from typing import Any
 
 from triage.answer import as_json, as_openai
 from triage.errors import TooLarge
-from triage.process import Refusal
+from triage.guard import Refusal
 from triage.records import (
     Decision,
     Event,

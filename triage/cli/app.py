@@ -78,6 +78,76 @@ def score(
 
 
 @app.command()
+def batch(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A folder, an archive (tar, tar.gz, zip), shards (as shards-{0000..0099}.tar), or "
+            "a manifest (.jsonl, .csv, .parquet) with id, audio and/or text; a path or a URL "
+            "(s3://, gs://, az://).",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the run and its results.")],
+    decide_only: Annotated[
+        bool, typer.Option("--decide-only", help="Raise no case and tell nobody.")
+    ] = False,
+    sound_only: Annotated[
+        bool, typer.Option("--sound-only", help="Transcribe nothing: sounds, and given words.")
+    ] = False,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="Write JSON lines as well.")] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only the first so many recordings.")
+    ] = None,
+    sample: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Only this share, drawn by id.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    where: Annotated[
+        str, typer.Option(metavar="CEL", help="Only those for which this holds of id and context.")
+    ] = "",
+    engine: Annotated[str, typer.Option(help="cores (this machine) or ray (a cluster).")] = "cores",
+    ray_address: Annotated[
+        str, typer.Option(help="Of a Ray cluster; one is started here if empty.")
+    ] = "",
+    known: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Scores by content, to share between runs."),
+    ] = None,
+    accept_changes: Annotated[
+        bool,
+        typer.Option("--accept-changes", help="Go on though model, policy or source have changed."),
+    ] = False,
+    by: Annotated[str, typer.Option(help="Who does it; the user's name if not given.")] = "",
+    reason: Annotated[str, typer.Option(help="Why, for the audit.")] = "",
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="A line from time to time in place of a bar.")
+    ] = False,
+) -> None:
+    """Score an archive into a folder; given again after a stop, it goes on where it was."""
+    from triage.batch.begin import Asked
+    from triage.batch.plan import Picked
+    from triage.cli.batch import run
+    from triage.cli.user import user
+
+    if engine not in ("cores", "ray"):
+        raise typer.BadParameter("--engine is cores or ray.")
+    if not sample:
+        raise typer.BadParameter("--sample is a share over 0, of 1 at most.")
+    asked = Asked(
+        source,
+        by or user(),
+        reason,
+        Picked(limit=limit, sample=sample, seed=seed, where=where),
+        sound_only=sound_only,
+        decide_only=decide_only,
+        jsonl=jsonl,
+        accept=accept_changes,
+        known=known,
+    )
+    raise typer.Exit(run(asked, out, engine=engine, address=ray_address, quiet=quiet))
+
+
+@app.command()
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 3000,

@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 from rich.console import Console
 
-from triage.archive import read
+from triage.archive.read import read
 from triage.cli.exits import Exit
 from triage.cli.score import is_incomplete
 from triage.cli.tables import Results, plain_console

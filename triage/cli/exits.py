@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from triage.errors import AuditFailed, AuditTampered, InputError, StoreFailed, TriageError
+from triage.errors import (
+    AuditFailed,
+    AuditTampered,
+    BatchFailed,
+    InputError,
+    StoreFailed,
+    TriageError,
+)
 
 
 class Exit(IntEnum):
@@ -19,6 +26,6 @@ class Exit(IntEnum):
 
 def exit_code(error: TriageError) -> Exit:
     """The code for an error that stopped a whole command."""
-    if isinstance(error, AuditFailed | AuditTampered | StoreFailed):
+    if isinstance(error, AuditFailed | AuditTampered | BatchFailed | StoreFailed):
         return Exit.AUDIT
     return Exit.USAGE if isinstance(error, InputError) else Exit.SETUP

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +12,7 @@ from triage import registry
 from triage.cli.compare import compared
 from triage.cli.exits import Exit
 from triage.cli.tables import plain_console
+from triage.cli.user import user
 from triage.errors import ArtefactRefused
 from triage.manifest import Manifest
 from triage.measure.comparison import Comparison, stored
@@ -48,7 +47,7 @@ def promote(challenger: Path, data: list[Path], reason: str, override: str, by: 
         triage.artefact,
         own,
         against=before.digest,
-        by=by or _user(),
+        by=by or user(),
         reason=reason,
         override=override,
         findings=[str(one) for one in against if one.blocks],
@@ -67,7 +66,7 @@ def rollback(reason: str, by: str) -> Exit:
     Raises:
         SetupError: There is none, or it is damaged. The champion stays.
     """
-    change = registry.rollback(settings(), by=by or _user(), reason=reason)
+    change = registry.rollback(settings(), by=by or user(), reason=reason)
     _announce(change, plain_console())
     return Exit.DONE
 
@@ -122,10 +121,3 @@ def _announce(change: Change, console: Console) -> None:
             "A running service takes it over within seconds, unless TRIAGE_MODEL is set for it.",
             style="dim",
         )
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user need not have a name
-        return f"user {os.getuid()}"

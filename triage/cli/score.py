@@ -13,24 +13,28 @@ from typing import Any, BinaryIO
 import typer
 
 from triage.answer import as_json
-from triage.archive import Entry, Unreadable, read, read_lines
+from triage.archive.entries import Row, Unreadable
+from triage.archive.manifests import read_lines
+from triage.archive.read import count_rows, read
 from triage.cli.exits import Exit
 from triage.cli.progress import progress
 from triage.cli.tables import Results, plain_console
 from triage.errors import NothingToScore
-from triage.process import Answer, Processor
+from triage.guard import Answer
+from triage.process import Processor
 from triage.records import Recording
 from triage.settings import settings
 
 GROUP_SECONDS = 2.0  # that a group should take: long enough to fill the cores, short to wait for
 LARGEST_GROUP = 256
+GROUP_BYTES = 2**28  # of audio held in memory, and what goes over it with the last recording
 
 
 def run(paths: Sequence[Path], lines: BinaryIO | None, *, jsonl: bool, transcript: bool) -> Exit:
     """Scores what the paths and lines hold, and prints it.
 
     Args:
-        paths, lines: See `triage.archive`.
+        paths, lines: See `triage.archive.read` and `triage.archive.manifests`.
         jsonl: One JSON object a line as soon as it is there, instead of a table at the end.
         transcript: Whether to print what was said.
 
@@ -42,14 +46,14 @@ def run(paths: Sequence[Path], lines: BinaryIO | None, *, jsonl: bool, transcrip
         SetupError: Models, policy or key are missing or refused.
         AuditFailed: The audit couldn't be written.
     """
-    entries = read(paths)
+    entries = read(paths, settings().max_bytes)
     if lines is not None:
         entries = chain(entries, read_lines(lines, _name(lines)))
     first = next(entries, None)
     if first is None:
         raise NothingToScore("The paths hold no audio file and no line to score.")
     results = None if jsonl else Results(plain_console(), transcript=transcript)
-    total = 0 if lines is not None or not sys.stderr.isatty() else sum(1 for _ in read(paths))
+    total = 0 if lines is not None or not sys.stderr.isatty() else count_rows(paths)
     incomplete, cases = False, set[str | None]()
     with progress(keep=False, quiet=jsonl and sys.stdout.isatty()) as report:
         report("loading the model", 0, 0)
@@ -72,7 +76,7 @@ def run(paths: Sequence[Path], lines: BinaryIO | None, *, jsonl: bool, transcrip
 
 
 def answers(
-    entries: Iterable[Entry], processor: Processor, *, transcript: bool
+    entries: Iterable[Row], processor: Processor, *, transcript: bool
 ) -> Iterator[dict[str, Any]]:
     """The answer for each entry in its order, as JSON."""
     for _, answer in passes(entries, processor, way="cli"):
@@ -83,21 +87,33 @@ def answers(
 
 
 def passes(
-    entries: Iterable[Entry], processor: Processor, way: str
-) -> Iterator[tuple[Entry, Answer | Unreadable]]:
+    entries: Iterable[Row], processor: Processor, way: str
+) -> Iterator[tuple[Row, Answer | Unreadable]]:
     """Each entry in its order with its answer, a group at a time; one unreadable is its own.
 
     Groups grow or shrink until one takes about two seconds, so that short texts share a write to
     the audit and long recordings don't keep the first answer waiting.
     """
     remaining, size = iter(entries), processor.workers
-    while group := list(islice(remaining, size)):
+    while group := _group(remaining, size):
         began = monotonic()
         recordings = [entry for entry in group if isinstance(entry, Recording)]
         processed = iter(processor.process(recordings, way=way))
         size = next_size(size, monotonic() - began, processor.workers)
         for entry in group:
             yield entry, entry if isinstance(entry, Unreadable) else next(processed)
+
+
+def _group(remaining: Iterator[Row], size: int) -> list[Row]:
+    """The next so many; fewer, if they hold much audio in memory, as members of a tar file do."""
+    group, held = list[Row](), 0
+    for entry in islice(remaining, size):
+        group.append(entry)
+        if isinstance(entry, Recording) and isinstance(entry.audio, bytes):
+            held += len(entry.audio)
+        if held > GROUP_BYTES:
+            break
+    return group
 
 
 def next_size(size: int, seconds: float, least: int) -> int:

@@ -18,7 +18,8 @@ from typing import Any
 import typer
 from rich.table import Table
 
-from triage.archive import Entry, read
+from triage.archive.entries import Row
+from triage.archive.read import count_rows, read
 from triage.cli.exits import Exit
 from triage.cli.progress import progress
 from triage.cli.score import passes
@@ -53,7 +54,7 @@ def run(paths: Sequence[Path], budget: int, out: Path | None, seed: int) -> Exit
         AuditFailed: The audit couldn't be written; nothing was drawn.
     """
     _check(out)
-    total = sum(1 for _ in read(paths))
+    total = count_rows(paths)
     if not total:
         raise NothingToScore("The paths hold no audio file and no line to score.")
     with progress() as report:
@@ -85,7 +86,9 @@ def gather(
     """
     manifest = processor.triage.artefact.manifest
     pool, incomplete = Pool(manifest.categories, manifest.events), False
-    for place, (entry, answer) in enumerate(passes(read(paths), processor, "suggest")):
+    for place, (entry, answer) in enumerate(
+        passes(read(paths, settings().max_bytes), processor, "suggest")
+    ):
         name = _pseudonym(entry, processor.pseudonymiser)
         if isinstance(answer, Outcome) and name:
             pool.add(place, name, answer)
@@ -133,17 +136,19 @@ def _rows(
         BadSetting: It has changed since it was scored.
     """
     wanted = {pick.place: pick for pick in picks}
-    found = {place: entry for place, entry in enumerate(read(paths)) if place in wanted}
-    rows = []
-    for pick in picks:
-        entry = found.get(pick.place)
-        if not isinstance(entry, Recording) or _pseudonym(entry, pseudonymiser) != pick.pseudonym:
-            raise BadSetting(
-                "The archive has changed since it was scored, so nothing was drawn. Run this "
-                "again when nobody writes to it."
-            )
-        rows.append(_row(entry, pick))
-    return rows
+    rows: dict[int, dict[str, Any]] = {}
+    for place, entry in enumerate(read(paths, settings().max_bytes)):
+        pick = wanted.get(place)
+        if pick is None or not isinstance(entry, Recording):
+            continue
+        if _pseudonym(entry, pseudonymiser) == pick.pseudonym:
+            rows[place] = _row(entry, pick)  # now, since the entry may hold its audio
+    if len(rows) < len(wanted):
+        raise BadSetting(
+            "The archive has changed since it was scored, so nothing was drawn. Run this "
+            "again when nobody writes to it."
+        )
+    return [rows[pick.place] for pick in picks]
 
 
 def _row(recording: Recording, pick: Pick) -> dict[str, Any]:
@@ -167,7 +172,7 @@ def _why(pick: Pick) -> str:
     return f"{pick.why}: {pick.category} {pick.scores[pick.category]:.2g}"
 
 
-def _pseudonym(entry: Entry, pseudonymiser: Pseudonymiser) -> str:
+def _pseudonym(entry: Row, pseudonymiser: Pseudonymiser) -> str:
     """By which the ledger knows a recording; empty for what can't be read."""
     try:
         return pseudonym(entry, pseudonymiser) if isinstance(entry, Recording) else ""

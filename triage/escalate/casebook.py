@@ -63,12 +63,15 @@ class Casebook:
     now: Callable[[], float] = time
 
     @contextmanager
-    def record(self, made: Sequence[Decided], policy: Policy) -> Iterator[list[Decided]]:
+    def record(
+        self, made: Sequence[Decided], policy: Policy, *, escalate: bool = True
+    ) -> Iterator[list[Decided]]:
         """Keeps decisions and what follows from them; committed when the caller is done.
 
         Args:
             made: What was decided.
             policy: By which it was.
+            escalate: Whether cases are raised of them, and people told.
 
         Yields:
             The decisions with their cases. If what the caller does with them raises, nothing is
@@ -78,6 +81,10 @@ class Casebook:
             StoreFailed: They can't be written, and none was.
         """
         with failing("can't be written"), writing(self.opened) as connection:
+            if not escalate:
+                insert(connection, made)
+                yield list(made)
+                return
             serialised(connection, names_of(made))
             now = made[0].at.timestamp() if made else self.now()
             raising = Raising(connection, policy, self.roster(), now)

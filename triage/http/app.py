@@ -18,8 +18,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from triage.answer import as_json, as_openai
-from triage.archive import Unreadable
+from triage.archive.entries import Unreadable
 from triage.errors import TriageError
+from triage.guard import Answer, Refusal
 from triage.http import metrics
 from triage.http.about import about_model, about_policy
 from triage.http.admission import WAITING, Admission, Place
@@ -27,7 +28,7 @@ from triage.http.cases import CasesApi
 from triage.http.openapi import document
 from triage.http.problems import internal, meaning, respond
 from triage.http.requests import Asked, read_moderation, read_score, read_texts
-from triage.process import Answer, Processor, Refusal
+from triage.process import Processor
 from triage.records import Recording
 from triage.settings import Settings
 

@@ -19,6 +19,7 @@ from triage.escalate.inbound import outcome, verified
 from triage.escalate.moves import may_see
 from triage.escalate.records import UNRESOLVED, Case, Ending, Move, Order, State
 from triage.escalate.shown import history, shown
+from triage.guard import ACCOUNT
 from triage.http.admission import Admission, Place
 from triage.http.body import content_type, whole
 from triage.http.problems import WrongContentType, WrongField
@@ -35,7 +36,7 @@ from triage.http.schemas import (
     parsed,
     validated,
 )
-from triage.process import ACCOUNT, Processor
+from triage.process import Processor
 
 MOST = 200  # cases in one answer
 LONGEST = 64 * 2**10  # bytes of a body

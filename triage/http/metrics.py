@@ -27,9 +27,10 @@ from prometheus_client.registry import Collector
 from triage.drift import Drift, compare
 from triage.errors import StoreFailed, TriageError
 from triage.escalate.figures import figures
+from triage.guard import Answer, Refusal
 from triage.http.case_metrics import CaseGauges
 from triage.live import read
-from triage.process import Answer, Processor, Refusal
+from triage.process import Processor
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 

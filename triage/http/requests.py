@@ -12,7 +12,7 @@ from uuid import uuid4
 import anyio.to_thread
 from starlette.requests import Request
 
-from triage.archive import Entry, Unreadable
+from triage.archive.entries import Row, Unreadable
 from triage.errors import BadEncoding, InputError, NothingToScore, TooLarge
 from triage.http.admission import Place
 from triage.http.body import content_type, form, whole
@@ -49,7 +49,7 @@ class Asked:
         include_transcript: Whether the answer holds the words.
     """
 
-    entries: tuple[Entry, ...] = field(repr=False)
+    entries: tuple[Row, ...] = field(repr=False)
     many: bool = False
     include_transcript: bool = False
 
@@ -157,7 +157,7 @@ def _part_limits(settings: Settings) -> dict[str, int]:
     }
 
 
-def _item(item: object, position: int) -> Entry:
+def _item(item: object, position: int) -> Row:
     """One text of a list: a string, or an object."""
     try:
         one = validated(

@@ -24,7 +24,7 @@ from triage.segment import chunks, speech_spans, windows
 from triage.text import TextEncoder, spoken_words
 from triage.training.augment import vary
 from triage.training.cache import FeatureCache, key
-from triage.transcribe import Transcriber
+from triage.transcribe import Transcriber, Utterance
 from triage.weights import sha256
 
 TEXT_BLOCK = 2048  # rows
@@ -219,7 +219,9 @@ def _said(file: Path, ears: Ears, transcriber: Transcriber) -> list[str]:
     for chunk in chunks(waveform, speech):
         if chunk.speaks:
             encoded = ears.encoder.encode(waveform.samples[chunk.start : chunk.end])
-            said = transcriber.transcribe(encoded, chunk.start / SAMPLE_RATE, speech)
+            (said,) = transcriber.transcribe(
+                [Utterance(encoded, chunk.start / SAMPLE_RATE, speech)]
+            )
             words += [word.text for word in said.words] if said.reliable else []
     return spoken_words(" ".join(words))
 

@@ -12,8 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triage import archive
-from triage.archive import FIELDS, IGNORED, Entry, Unreadable, read, read_lines
+from triage.archive import manifests
+from triage.archive.entries import Row, Unreadable
+from triage.archive.manifests import read_lines
+from triage.archive.read import read
+from triage.archive.rows import FIELDS, IGNORED
 from triage.errors import BadEncoding, BadField, InputError, NothingToScore, TooLarge
 from triage.records import Recording
 
@@ -34,7 +37,7 @@ def touch(folder: Path, *names: str) -> None:
         (folder / name).touch()
 
 
-def ids(entries: Sequence[Entry]) -> list[str]:
+def ids(entries: Sequence[Row]) -> list[str]:
     return [entry.id for entry in entries]
 
 
@@ -195,7 +198,7 @@ def test_bad_line_is_named_by_its_id_or_else_by_its_number(tmp_path: Path) -> No
 def test_line_that_is_too_long_is_passed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive, "LONGEST_LINE", 40)
+    monkeypatch.setattr(manifests, "LONGEST_LINE", 40)
     rows = [{"id": str(n), "text": "x" * size} for n, size in enumerate((5, 200, 5, 16, 18))]
     assert len(json.dumps(rows[3])) == 40 - 1  # and the newline
     found = list(read([write(tmp_path, *rows)]))

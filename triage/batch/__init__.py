@@ -1,0 +1,1 @@
+"""Archives, scored offline: interrupted at will, and the same in the end."""

@@ -1,0 +1,179 @@
+"""What a worker does: entries of an archive in, scores without words out. Decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from triage.archive.entries import Distant, Unreadable, fetch
+from triage.batch.known import Known
+from triage.errors import InputError
+from triage.pipeline import Triage, unscored
+from triage.records import Recording, Scores
+from triage.settings import Settings
+
+FETCHED_AT_ONCE = 16  # reads from elsewhere that wait side by side
+
+Readable = Recording | Distant | Unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What workers are told before they begin.
+
+    Attributes:
+        settings: As in the process that began the run, with the model that it chose.
+        key: The secret that contents are digested with.
+        known: File of scores by content; None for none.
+        about: What scores depend on besides the content.
+        sound_only: Whether nothing is transcribed.
+    """
+
+    settings: Settings
+    key: bytes = field(repr=False)
+    known: Path | None
+    about: str
+    sound_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What came of an entry.
+
+    Attributes:
+        id: The caller's.
+        context: The caller's.
+        content: Keyed digest of what was scored; empty if it couldn't be read.
+        scores: Without words; or why there are none.
+        known: Whether they were there already.
+    """
+
+    id: str = field(repr=False)
+    context: Mapping[str, Any] = field(repr=False)
+    content: str
+    scores: Scores | InputError = field(repr=False)
+    known: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What came of some entries.
+
+    Attributes:
+        scored: In their order.
+        stages: Seconds by stage.
+    """
+
+    scored: list[Scored]
+    stages: Mapping[str, float] = field(default_factory=dict)
+
+
+class Worker:
+    """Models, loaded once, for one process and one thread.
+
+    Raises:
+        SetupError: They can't be.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._most_bytes = task.settings.max_bytes
+        self._triage = Triage.load(task.settings)
+        self._known = Known(task.known, task.key, task.about)
+
+    def score(self, entries: Sequence[Readable]) -> Group:
+        """Scores entries together. Nothing is raised but what ends the process."""
+        clock = self._triage.clock
+        with clock.stage("read"):
+            read = self._read(entries)
+            contents = [self._content(one) for one in read]
+            known = self._known.get([one for one in contents if one])
+        # One whose content has no digest is scored by itself; those of one content are scored once.
+        keys = [content or f"place {n}" for n, content in enumerate(contents)]
+        wanted: dict[str, Recording] = {}
+        for one, key in zip(read, keys, strict=True):
+            if isinstance(one, Recording) and key not in known:
+                wanted.setdefault(key, one)
+        fresh = dict(zip(wanted, self._score(list(wanted.values())), strict=True))
+        with clock.stage("read"):
+            self._known.put(
+                {
+                    key: one
+                    for key, one in fresh.items()
+                    if isinstance(one, Scores) and key in contents and _whole(one)
+                }
+            )
+        scored = [
+            Scored(
+                one.id,
+                {} if isinstance(one, Unreadable) else one.context,
+                content,
+                one.error if isinstance(one, Unreadable) else known.get(key) or fresh[key],
+                known=key in known,
+            )
+            for one, content, key in zip(read, contents, keys, strict=True)
+        ]
+        return Group(scored, clock.taken())
+
+    def _score(self, recordings: Sequence[Recording]) -> list[Scores | InputError]:
+        found = self._triage.score_together(recordings)
+        return [without_words(one) if isinstance(one, Scores) else one for one in found]
+
+    def _read(self, entries: Sequence[Readable]) -> list[Recording | Unreadable]:
+        from concurrent.futures import ThreadPoolExecutor
+
+        def read(entry: Readable) -> Recording | Unreadable:
+            return self._asked(fetch(entry, self._most_bytes))
+
+        if not any(isinstance(one, Distant) for one in entries):
+            return [read(one) for one in entries]
+        with ThreadPoolExecutor(FETCHED_AT_ONCE) as pool:
+            return list(pool.map(read, entries))
+
+    def _asked(self, one: Recording | Unreadable) -> Recording | Unreadable:
+        if self._task.sound_only and isinstance(one, Recording) and one.audio is not None:
+            return replace(one, transcript="")  # as if somebody had said that nothing was said
+        return one
+
+    def _content(self, one: Recording | Unreadable) -> str:
+        """The digest of what is to be scored; empty where scoring will say what is wrong."""
+        if isinstance(one, Unreadable):
+            return ""
+        if isinstance(one.audio, Path):
+            try:
+                if not one.audio.is_file() or one.audio.stat().st_size > self._most_bytes:
+                    return ""
+            except OSError:
+                return ""
+        try:
+            return self._known.content(one)
+        except OSError:
+            return ""
+
+
+def died(entry: Readable, model: str) -> Scored:
+    """What there is to say of an entry over which a worker died: somebody has to look."""
+    if isinstance(entry, Unreadable):
+        return Scored(entry.id, {}, "", entry.error)
+    of = entry.recording if isinstance(entry, Distant) else entry
+    return Scored(of.id, of.context, "", unscored(model, WorkerDied()))
+
+
+class WorkerDied(Exception):
+    """The kind of failure that is told of a recording over which a worker died, or hung."""
+
+
+def _whole(scored: Scores) -> bool:
+    """Whether it is worth keeping: what a stage failed on is tried anew the next time."""
+    if scored.failures:
+        return False
+    return all(map(isfinite, (*scored.categories.values(), *scored.event_scores.values())))
+
+
+def without_words(scores: Scores) -> Scores:
+    """The scores without a word of what was said."""
+    evidence = tuple(replace(one, words=()) for one in scores.evidence)
+    return replace(scores, transcript=None, evidence=evidence)
