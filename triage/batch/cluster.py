@@ -8,10 +8,13 @@ is known; audio that is elsewhere, or in a file that all machines share, is read
 from __future__ import annotations
 
 import logging
+import os
 import pickle
+import socket
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -23,10 +26,17 @@ from triage.errors import BatchRefused
 # seconds that its models take to load.
 GROUPS_AN_ACTOR = 64
 
-# And no more bytes than that: what doesn't fit into Ray's memory, it writes to its folder for
-# temporary files.
+# And no more bytes than that: it is held in Ray's memory for objects, twice on the way.
 BYTES_AN_ACTOR = 128 * 2**20
 
+# Sound and words never go to a disk: a full memory for objects ends the run, which can go on. On a
+# cluster that runs already this is its owner's to set (docs/batch.md).
+NO_SPILLING = {"automatic_object_spilling_enabled": False}
+
+# Nothing is reported to Ray's makers, and nothing printed that isn't ours.
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+
+REACHED_WITHIN = 5.0  # s
 COLUMN = "pickled"
 
 
@@ -44,6 +54,8 @@ class Cluster:
     """
 
     def __init__(self, task: Task, model: str, address: str, cores: int) -> None:
+        for name, value in QUIET.items():
+            os.environ.setdefault(name, value)
         try:
             ray: Any = import_module("ray")
         except ImportError:
@@ -52,17 +64,17 @@ class Cluster:
                 "--engine ray."
             ) from None
         self._task, self._model = task, model
+        _reach(address)
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         try:
             if address:
                 ray.init(address=address, **quiet)
             else:
-                ray.init(num_cpus=cores, include_dashboard=False, **quiet)
+                ray.init(
+                    num_cpus=cores, include_dashboard=False, _system_config=NO_SPILLING, **quiet
+                )
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise BatchRefused(
-                f"The Ray cluster can't be used: {type(error).__name__}. Look whether it runs, and "
-                "correct --ray-address."
-            ) from None
+            raise _unusable(type(error).__name__) from None
         self._actors = max(1, int(ray.cluster_resources().get("CPU", 1)))
 
     def __enter__(self) -> Self:
@@ -121,6 +133,23 @@ class Cluster:
                 f"The Ray cluster gave up: {type(error).__name__}. What is written holds: give the "
                 "same command again when it is up."
             ) from None
+
+
+def _reach(address: str) -> None:
+    """Asks at a cluster's door, since Ray itself would try for minutes."""
+    where = urlsplit(address if "://" in address else f"//{address}")
+    try:
+        if where.hostname and where.port:
+            socket.create_connection((where.hostname, where.port), REACHED_WITHIN).close()
+    except (OSError, ValueError) as error:
+        raise _unusable(type(error).__name__) from None
+
+
+def _unusable(kind: str) -> BatchRefused:
+    return BatchRefused(
+        f"The Ray cluster can't be used: {kind}. Look whether it runs, correct --ray-address, and "
+        "set RAY_AUTH_MODE=token if it asks for a token."
+    )
 
 
 class Actor:
