@@ -15,7 +15,7 @@ CEILING = 300
 
 # Lowest first. A module imports from rows above its own, or from its own row without a cycle.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("triage", "errors", "stopwatch", "taxonomy"),
+    ("triage", "errors", "files", "stopwatch", "taxonomy"),
     ("records", "settings", "database"),
     ("weights", "audio", "segment", "encoder", "transcribe", "acoustic", "measurements"),
     ("labels", "text", "calibrate", "metrics", "reliability", "policy", "safeguards"),

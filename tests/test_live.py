@@ -215,11 +215,11 @@ def test_a_disk_that_fails_is_told_once_and_tried_again(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def full(self: Path, content: bytes) -> int:
+    def full(file: Path, content: bytes) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "write_bytes", full)
+        patched.setattr("triage.live.put", full)
         for _ in range(3):
             window.add([said()])
             window.flush()

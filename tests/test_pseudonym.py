@@ -110,12 +110,6 @@ def test_a_key_is_made_once_and_kept_by_its_owner(tmp_path: Path) -> None:
     assert load_key(kept_in(tmp_path / "other")) != key
 
 
-def test_what_a_kill_left_behind_is_cleared_away(tmp_path: Path) -> None:
-    (tmp_path / KEY_FILE).with_suffix(".part").write_bytes(b"half")
-    assert len(load_key(kept_in(tmp_path))) == KEY_BYTES
-    assert {path.name for path in tmp_path.iterdir()} == {KEY_FILE, f"{KEY_FILE}.lock"}
-
-
 def test_a_kept_key_is_read_where_nothing_can_be_written(tmp_path: Path) -> None:
     key = load_key(kept_in(tmp_path))
     (tmp_path / f"{KEY_FILE}.lock").unlink()

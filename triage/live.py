@@ -24,6 +24,7 @@ import numpy as np
 from pydantic import Field, TypeAdapter
 
 from triage.drift import place, values
+from triage.files import put
 from triage.manifest import Histogram, Manifest
 from triage.records import Doubles, Scores
 
@@ -110,7 +111,7 @@ class Window:
             if not file.exists():
                 self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                 _prune(self.folder.parent, self._now() - KEPT)
-            _put(file, content)
+            put(file, content)
         except OSError as error:
             if not self.failures:
                 log.error("live counts can't be written, will be tried again: %s", error.strerror)
@@ -157,13 +158,6 @@ def _count(scores: Scores, reference: Mapping[str, Histogram], hour: Hour) -> No
             edges = reference[name].edges
             counts = hour.setdefault(name, [0] * (len(edges) + 1))
             counts[place(value, edges)] += 1
-
-
-def _put(file: Path, content: bytes) -> None:
-    """Writes beside the file's place, then moves it there: a kill leaves the old one."""
-    part = file.with_suffix(".part")
-    part.write_bytes(content)
-    part.replace(file)
 
 
 def _prune(live: Path, before: datetime) -> None:

@@ -6,7 +6,6 @@ So it is made to write beside the store, and the whole is moved in with one rena
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from tempfile import TemporaryDirectory
 
 from triage.artefact import load
 from triage.errors import ArtefactRefused, PromotionRefused
+from triage.files import sync
 from triage.manifest import MANIFEST, Manifest
 
 NAME = "triage-model"
@@ -108,12 +108,3 @@ def _move(whole: Path, place: Path) -> None:
     whole.replace(place)
     (place.parent / "latest").write_text(place.name)  # as BentoML notes it
     sync(place.parent)
-
-
-def sync(path: Path) -> None:
-    """Makes a file or a folder outlast a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

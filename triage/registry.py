@@ -26,8 +26,9 @@ from pydantic import TypeAdapter, ValidationError
 from triage import promotions
 from triage.artefact import Artefact, load
 from triage.errors import ArtefactRefused, PromotionRefused
+from triage.files import sync
 from triage.manifest import Manifest, read_manifest
-from triage.model_store import DIGITS, keep, sync, tag_of
+from triage.model_store import DIGITS, keep, tag_of
 from triage.promotions import Change, Model
 from triage.settings import Settings
 

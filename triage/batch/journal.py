@@ -2,7 +2,7 @@
 
     run.json                 what makes the run what it is (`Plan`)
     journal.jsonl            a line for each part that is written (`Part`), at last an `End`
-    results/part-000000.parquet, passes/part-000000.parquet, and results/….jsonl on request
+    results/part-000000.parquet, passes/part-000000.parquet, and jsonl/part-000000.jsonl on request
     staged/                  the part that is being written
     scores.db                scores by content, so that nothing is scored twice
     report.html
@@ -27,6 +27,7 @@ from pydantic import BaseModel, ValidationError
 
 from triage.batch.plan import FORMAT, End, Part, Plan
 from triage.errors import BatchFailed, BatchRefused
+from triage.files import put, sync
 
 PLAN, JOURNAL, STAGED, LINE = "run.json", "journal.jsonl", "staged", "part.json"
 FOLDERS = ("results", "passes")
@@ -62,7 +63,8 @@ class Journal:
         with writing():
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             strange = not (self.folder / PLAN).exists() and any(
-                one.name not in (".lock", f"{PLAN}.part") for one in self.folder.iterdir()
+                one.name != ".lock" and not one.name.startswith(f".{PLAN}.")
+                for one in self.folder.iterdir()
             )
         if strange:
             raise BatchRefused(
@@ -143,7 +145,7 @@ class Journal:
             BatchFailed: It can't be written.
         """
         with writing():
-            _put(self.folder / PLAN, plan.model_dump_json(indent=2).encode() + b"\n")
+            put(self.folder / PLAN, plan.model_dump_json(indent=2).encode() + b"\n", lasting=True)
 
     def stage(self, files: Mapping[str, Callable[[Path], None]], part: Part) -> Part:
         """Writes a part beside its place, through to the disk.
@@ -164,10 +166,10 @@ class Journal:
                 write(staged / path.replace("/", "+"))
             for file in staged.iterdir():
                 file.chmod(0o600)
-                _sync(file)
+                sync(file)
             results = staged / f"results+{name(part.part)}.parquet"
             line = part.model_copy(update={"results": _digest(results)})
-            _put(staged / LINE, line.model_dump_json().encode())
+            put(staged / LINE, line.model_dump_json().encode(), lasting=True)
         return line
 
     def promote(self) -> Part | None:
@@ -180,13 +182,15 @@ class Journal:
         if part is None:
             return None
         with writing():
-            for folder in FOLDERS:
-                (self.folder / folder).mkdir(exist_ok=True, mode=0o700)
+            folders = {self.folder}
             for file in sorted((self.folder / STAGED).iterdir()):
                 if file.name != LINE:
-                    file.replace(self.folder / file.name.replace("+", "/"))
-            for folder in FOLDERS:
-                _sync(self.folder / folder)
+                    place = self.folder / file.name.replace("+", "/")
+                    place.parent.mkdir(exist_ok=True, mode=0o700)
+                    file.replace(place)
+                    folders.add(place.parent)
+            for folder in folders:
+                sync(folder)
             if part.part == len(self.parts):
                 self._append(part)
                 self.parts.append(part)
@@ -227,12 +231,16 @@ class Journal:
                 os.ftruncate(file, before)
                 raise OSError(28, "No space left on device")
             os.fsync(file)
+            if not before:
+                sync(self.folder)
         finally:
             os.close(file)
 
     def _clear(self) -> Path:
         staged = self.folder / STAGED
-        staged.mkdir(exist_ok=True, mode=0o700)
+        if not staged.exists():
+            staged.mkdir(mode=0o700)
+            sync(self.folder)
         for file in sorted(staged.iterdir(), key=lambda one: one.name != LINE):
             file.unlink()  # the line first: without it the rest counts for nothing
         return staged
@@ -276,23 +284,6 @@ def _read(kind: type[Read], content: bytes, file: str) -> Read:
         ) from None
 
 
-def _put(file: Path, content: bytes) -> None:
-    part = file.with_name(f"{file.name}.part")
-    part.write_bytes(content)
-    part.chmod(0o600)
-    _sync(part)
-    part.replace(file)
-    _sync(file.parent)
-
-
 def _digest(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -200,7 +200,8 @@ class Run:
         ]
         about = rows.About(manifest.name, self.plan.policy)
         results = [rows.result(row, about) for row in made]
-        passes = [rows.passed(row, self.guard.now()) for row in made]
+        now = self.guard.now()
+        passes = [rows.passed(row, now) for row in made]
         schema = rows.results_schema(manifest.categories, manifest.events)
         part = self._line(scored, answers)
         files = {
@@ -210,7 +211,7 @@ class Run:
             ),
         }
         if self.plan.jsonl:
-            files[f"results/{name(part.part)}.jsonl"] = partial(rows.write_lines, results)
+            files[f"jsonl/{name(part.part)}.jsonl"] = partial(rows.write_lines, results)
         self.journal.stage(files, part)
 
     def _line(self, scored: list[Scored], answers: Iterable[Answer]) -> Part:

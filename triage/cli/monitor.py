@@ -22,6 +22,7 @@ from triage.cli.exits import Exit
 from triage.cli.tables import plain_console, plain_table
 from triage.drift import MUCH, SOME, Drift, Verdict, compare, worst
 from triage.errors import ArtefactRefused, BadField, BadSetting
+from triage.files import put
 from triage.live import KEPT, Live, folder_of, read
 from triage.manifest import Manifest, read_manifest
 from triage.registry import in_service
@@ -173,14 +174,12 @@ def _table(drift: Sequence[Drift], width: int) -> Table:
 
 
 def _write(file: Path, content: bytes) -> None:
-    """Writes beside the file's place, then moves it there: whoever reads it meanwhile sees one.
+    """Writes a file whole, readable for whoever collects it.
 
     Raises:
         BadSetting: It can't be written.
     """
-    part = file.with_name(f".{file.name}.part")
     try:
-        part.write_bytes(content)
-        part.replace(file)
+        put(file, content, 0o644)
     except OSError as error:
         raise BadSetting(f"{file.name} can't be written: {error.strerror}.") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import stat
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from triage.cli.tables import NONE, TIER_STYLES, plain_console, plain_table
 from triage.database.store import open_store
 from triage.decisions import Compared, Decisions
 from triage.errors import PolicyRefused
+from triage.files import put
 from triage.manifest import read_manifest
 from triage.policy.against import check as against_model
 from triage.policy.diff import by_whom, diff
@@ -172,10 +173,7 @@ def promote(rule: str, file: Path | None) -> Exit:
         )
     changed = Document(data).replaced(("rules", places[rule], "mode"), "live")
     fresh = approved(parse_policy(changed))
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(changed)
-    shutil.copymode(path, part)
-    part.replace(path)
+    put(path, changed, stat.S_IMODE(path.stat().st_mode))
     for change in diff(policy, fresh):
         console.print(f"{change.whom}: {change.what}.")
     if settings().policy_keys or signature_file(path).exists():

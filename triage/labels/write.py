@@ -6,14 +6,14 @@ import csv
 import gzip
 import io
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+from triage import files
 from triage.errors import LabelsRefused
 from triage.labels.rows import Labelled, Problem
 
@@ -79,20 +79,14 @@ def whole(out: Path) -> Iterator[BinaryIO]:
     Raises:
         LabelsRefused: It can't be written.
     """
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
-        with part.open("wb") as stream:
-            os.fchmod(stream.fileno(), 0o600)
+        with files.whole(out) as stream:
             yield stream
-        part.replace(out)
     except OSError as error:
         raise LabelsRefused(
             f"{out.name} can't be written ({error.strerror or type(error).__name__}); what was "
             "there before still is. Make room, or choose another place."
         ) from None
-    finally:
-        with suppress(OSError):  # it is gone, or its folder never was one
-            part.unlink()
 
 
 def write_problems(

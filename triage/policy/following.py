@@ -8,13 +8,13 @@ been broken meanwhile. With no good policy at all, everything goes to people.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
 from triage.errors import AuditFailed, AuditTampered, BadSetting, PolicyRefused
+from triage.files import put
 from triage.policy.loading import approved, as_written, read_policy
 from triage.policy.model import Policy, parse_policy
 from triage.policy.signing import signature_file, signer
@@ -128,11 +128,9 @@ class PolicyInService:
     def _keep(self, data: bytes) -> None:
         if self.state is None:
             return
-        part = self.state / f"{KEPT}.{os.getpid()}"
         try:
             self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-            part.write_bytes(data)
-            part.replace(self.state / KEPT)
+            put(self.state / KEPT, data)
         except OSError as error:
             log.warning("the last good policy can't be kept: %s", error.strerror)
 

@@ -24,6 +24,7 @@ from typing import Any, BinaryIO, NamedTuple
 from filelock import FileLock, Timeout
 
 from triage.errors import AuditFailed, AuditTampered, BadSetting
+from triage.files import sync
 from triage.safeguards.chain import (
     GENESIS,
     TORN,
@@ -141,7 +142,7 @@ class AuditLog:
         with _opened(self._path, os.O_RDWR | os.O_APPEND | create) as file:
             before = os.fstat(file)
             if before.st_size == 0:
-                _sync(self._path.parent)  # or a power cut could take the whole file
+                sync(self._path.parent)  # or a power cut could take the whole file
             tail = self._tail(file, before)
             lead = b"" if tail.ended else b"\n"
             if tail.rest:
@@ -243,11 +244,6 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
         yield file
     finally:
         os.close(file)
-
-
-def _sync(folder: Path) -> None:
-    with _opened(folder, os.O_RDONLY) as handle:
-        os.fsync(handle)
 
 
 def _write(file: int, data: bytes, size: int) -> None:

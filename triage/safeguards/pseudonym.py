@@ -17,6 +17,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from triage.errors import BadSetting
+from triage.files import put
 from triage.settings import Settings
 
 KEY_BYTES = 32
@@ -97,30 +98,14 @@ def _kept_key(state: Path) -> bytes:
             state.mkdir(parents=True, exist_ok=True, mode=0o700)
             with FileLock(state / f"{KEY_FILE}.lock", mode=0o600):
                 if not path.exists():  # another process may have made it while this one waited
-                    _make_key(path)
+                    # Lasting, or a power cut could take a key that pseudonyms were given out with.
+                    put(path, secrets.token_bytes(KEY_BYTES), lasting=True)
         return _read_key(path)
     except OSError as error:
         raise BadSetting(
             f"The key for pseudonyms can't be kept in the state folder: {error.strerror}. Set "
             f"TRIAGE_STATE to a folder that can be written, or TRIAGE_KEY."
         ) from None
-
-
-def _make_key(path: Path) -> None:
-    """Writes a new key beside its place, then moves it there: a kill leaves no half key."""
-    part = path.with_suffix(".part")
-    part.unlink(missing_ok=True)
-    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(secrets.token_bytes(KEY_BYTES))
-        file.flush()
-        os.fsync(handle)
-    part.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # or a power cut could undo the move after pseudonyms were given out
-    finally:
-        os.close(folder)
 
 
 def _read_key(path: Path) -> bytes:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from triage.errors import ArtefactRefused
+from triage.files import put
 from triage.records import Floats
 
 
@@ -59,7 +60,7 @@ class Checkpoint:
         # By way of the memory: torch tells of a full disk with a RuntimeError.
         whole = io.BytesIO()
         torch.save(state, whole)
-        _put(whole, self._file)
+        put(self._file, whole.getvalue())
 
     @contextmanager
     def saved_on_interrupt(self, state: Callable[[], dict[str, Any]]) -> Iterator[None]:
@@ -80,7 +81,7 @@ class Checkpoint:
         if not file.is_file():
             whole = io.BytesIO()
             np.save(whole, make(), allow_pickle=False)
-            _put(whole, file)
+            put(file, whole.getvalue())
         array: Floats = np.load(file, allow_pickle=False)
         return array
 
@@ -117,13 +118,3 @@ def run_key(parts: Iterable[bytes]) -> str:
         digest.update(len(part).to_bytes(8))
         digest.update(part)
     return digest.hexdigest()[:32]
-
-
-def _put(whole: io.BytesIO, file: Path) -> None:
-    """Writes a file whole or not at all."""
-    part = file.with_suffix(".part")
-    try:
-        part.write_bytes(whole.getbuffer())
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
