@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from triage.encoder import (
+    FOR_SOUNDS,
+    FOR_WORDS,
     FRAME_RATE,
     LONGEST_CHUNK,
-    PADDING,
     SAMPLES_PER_FRAME,
-    SHORTEST_INPUT,
     SpeechEncoder,
 )
 from triage.records import SAMPLE_RATE, Floats
@@ -55,7 +55,11 @@ def test_a_frame_for_each_20_ms_begun(encoder: SpeechEncoder, samples: int, fram
 
 @pytest.mark.parametrize(
     ("seconds", "given"),
-    [(1, SHORTEST_INPUT), (SHORTEST_INPUT - PADDING, SHORTEST_INPUT), (10, 10 + PADDING)],
+    [
+        (1, FOR_WORDS.shortest),
+        (FOR_WORDS.shortest - FOR_WORDS.behind, FOR_WORDS.shortest),
+        (10, 10 + FOR_WORDS.behind),
+    ],
 )
 def test_the_padding_is_the_decoders_and_not_among_the_frames(
     encoder: SpeechEncoder, seconds: int, given: int
@@ -65,6 +69,15 @@ def test_the_padding_is_the_decoders_and_not_among_the_frames(
     assert whole.shape == (1, given * FRAME_RATE, WIDTH)
     assert encoded.mel_frames == given * MEL_FRAME_RATE
     assert np.array_equal(whole[0, : seconds * FRAME_RATE], encoded.frames)
+
+
+def test_where_nothing_is_written_down_a_second_of_silence_will_do(encoder: SpeechEncoder) -> None:
+    short = SpeechEncoder(resolve(WHISPER_TINY_EN), padding=FOR_SOUNDS).encode(noise(3))
+    assert short.mel_frames == 4 * MEL_FRAME_RATE
+    alike = np.sum(short.frames * encoder.encode(noise(3)).frames, axis=1)
+    alike /= np.linalg.norm(short.frames, axis=1)
+    alike /= np.linalg.norm(encoder.encode(noise(3)).frames, axis=1)
+    assert alike.mean() > 0.9  # the same sounds to the heads, nearly
 
 
 def test_a_frame_stands_where_its_sound_is(encoder: SpeechEncoder) -> None:

@@ -3,7 +3,7 @@
 Whisper was trained on 30 s. Its encoder takes less, and 30 s cost six times what 13 s do; but the
 decoder loses its place when the sound stops at the edge, and says it all again when there is
 little of it. So every chunk is followed by 4 s of silence, and by more until there are 13 s
-(measured: docs/decisions/0002).
+(measured: docs/decisions/0002). Where nothing is to be written down, 1 s will do (0015).
 """
 
 from __future__ import annotations
@@ -22,9 +22,24 @@ if TYPE_CHECKING:
 FRAME_RATE = 50  # encoder frames a second: mel frames of 10 ms, halved by a strided convolution
 SAMPLES_PER_FRAME = SAMPLE_RATE // FRAME_RATE
 MEL_FRAMES = 2  # per encoder frame
-PADDING = 4  # s of silence behind a chunk, at least
-SHORTEST_INPUT = 13  # s that the encoder is given, at least
-LONGEST_CHUNK = 30 - PADDING  # s
+LONGEST_CHUNK = 26  # s
+
+
+@dataclass(frozen=True, slots=True)
+class Padding:
+    """Silence behind a chunk.
+
+    Attributes:
+        behind: Seconds, at least.
+        shortest: Seconds that the encoder is given in all, at least.
+    """
+
+    behind: int
+    shortest: int
+
+
+FOR_WORDS = Padding(4, 13)
+FOR_SOUNDS = Padding(1, 0)  # a third of the time on commands; see docs/decisions/0015 for its price
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +68,16 @@ class SpeechEncoder:
         folder: Whisper weights in CTranslate2's format, verified.
         workers: Chunks encoded or decoded side by side, each on one thread. Two threads for one
             chunk gain nothing on chunks this short, and wait on each other when a core is busy.
+        padding: What the frames are for.
     """
 
-    def __init__(self, folder: Path, workers: int = 1) -> None:
+    def __init__(self, folder: Path, workers: int = 1, padding: Padding = FOR_WORDS) -> None:
         from faster_whisper import WhisperModel
 
         self.whisper: WhisperModel = WhisperModel(
             str(folder), device="cpu", compute_type="int8", cpu_threads=1, num_workers=workers
         )
+        self._padding = padding
         self.width = self.encode(np.zeros(SAMPLES_PER_FRAME, np.float32)).frames.shape[1]
 
     def encode(self, samples: Floats) -> Encoded:
@@ -72,7 +89,8 @@ class SpeechEncoder:
         if len(samples) > LONGEST_CHUNK * SAMPLE_RATE:
             raise ValueError(f"{len(samples)} samples, at most {LONGEST_CHUNK * SAMPLE_RATE}")
         count = max(1, -(-len(samples) // SAMPLES_PER_FRAME))
-        length = max(count + PADDING * FRAME_RATE, SHORTEST_INPUT * FRAME_RATE)
+        padding = self._padding
+        length = max(count + padding.behind * FRAME_RATE, padding.shortest * FRAME_RATE)
         padded = np.zeros(length * SAMPLES_PER_FRAME, np.float32)
         padded[: len(samples)] = samples
         output = self.whisper.encode(self.whisper.feature_extractor(padded, padding=0))

@@ -12,7 +12,7 @@ from triage.artefact import Artefact
 from triage.artefact import load as load_artefact
 from triage.audio import Limits, decode
 from triage.classifier import Head, TextClassifier, highest
-from triage.encoder import SpeechEncoder
+from triage.encoder import FOR_SOUNDS, FOR_WORDS, SpeechEncoder
 from triage.errors import InputError, NothingToScore, TooLarge
 from triage.fusion import surprise
 from triage.listening import Listening, listen, stage
@@ -71,18 +71,27 @@ class Triage:
         )
 
     @classmethod
-    def load(cls, settings: Settings) -> Triage:
+    def load(cls, settings: Settings, *, sound_only: bool = False) -> Triage:
         """Everything that the settings name, verified.
+
+        Args:
+            settings: What is served, and what one recording may be.
+            sound_only: Whether nothing that is scored will have to be transcribed.
 
         Raises:
             SetupError: What is missing or refused, and what to do.
         """
+        from threadpoolctl import threadpool_limits
+
+        # Work is spread by chunks and recordings. NumPy's own threads, one for each core, wait by
+        # spinning: with them two at once take half as long again, and two workers twice as long.
+        threadpool_limits(1, "blas")
         artefact = load_artefact(in_service(settings))
         folder = resolve(WHISPER_TINY_EN, settings.whisper)
         return cls(
             artefact,
             PolicyInService(settings.policy, settings.policy_keys, settings.state),
-            SpeechEncoder(folder, settings.cores),
+            SpeechEncoder(folder, settings.cores, FOR_SOUNDS if sound_only else FOR_WORDS),
             Limits(settings.max_bytes, settings.max_seconds, settings.max_channels),
             max_characters=settings.max_characters,
             threads=settings.cores,

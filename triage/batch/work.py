@@ -81,7 +81,7 @@ class Worker:
     def __init__(self, task: Task) -> None:
         self._task = task
         self._most_bytes = task.settings.max_bytes
-        self._triage = Triage.load(task.settings)
+        self._triage = Triage.load(task.settings, sound_only=task.sound_only)
         self._known = Known(task.known, task.key, task.about)
 
     def score(self, entries: Sequence[Readable]) -> Group:
