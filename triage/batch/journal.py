@@ -38,11 +38,8 @@ Read = TypeVar("Read", bound=BaseModel)
 class Journal:
     """A run's folder, held by one process.
 
-    Args:
-        folder: Where; made by `hold`.
-
     Attributes:
-        folder: As given.
+        folder: As given; made by `hold`.
         parts: Those written so far.
         end: The last line; None if the run isn't whole.
     """
@@ -71,14 +68,19 @@ class Journal:
                 "The folder given with --out has something in it that no run wrote. Name an "
                 "empty one, or a new one."
             )
+        lock = FileLock(self.folder / ".lock", timeout=0, mode=0o600)
+        with writing():
+            try:
+                lock.acquire()
+            except Timeout:
+                raise BatchRefused(
+                    "Another process is at work in the folder given with --out. Wait for its end, "
+                    "or name another folder."
+                ) from None
         try:
-            with FileLock(self.folder / ".lock", timeout=0, mode=0o600):
-                yield
-        except Timeout:
-            raise BatchRefused(
-                "Another process is at work in the folder given with --out. Wait for its end, or "
-                "name another folder."
-            ) from None
+            yield
+        finally:
+            lock.release()
 
     # What is there --------------------------------------------------------------------------
 
@@ -88,13 +90,8 @@ class Journal:
         Raises:
             BatchRefused: It can't be read, or is of another version.
         """
-        try:
-            content = (self.folder / PLAN).read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise BatchRefused(f"{PLAN} can't be read: {error.strerror}.") from None
-        return _read(Plan, content, PLAN)
+        content = _content(self.folder / PLAN)
+        return None if content is None else _read(Plan, content, PLAN)
 
     def read(self) -> None:
         """Reads the journal. A line that a kill left unfinished is taken away.
@@ -103,7 +100,7 @@ class Journal:
             BatchRefused: It can't be read, or its parts don't follow each other.
         """
         file = self.folder / JOURNAL
-        content = file.read_bytes() if file.exists() else b""
+        content = _content(file) or b""
         whole = content[: content.rfind(b"\n") + 1]
         if len(whole) < len(content):
             with writing():
@@ -114,12 +111,13 @@ class Journal:
                 self.end = _read(End, line, JOURNAL)
             else:
                 self.parts.append(_read(Part, line, JOURNAL))
-        for number, part in enumerate(self.parts):
-            if (part.part, part.first) != (number, self.parts[number - 1].end if number else 0):
-                raise BatchRefused(
-                    f"{JOURNAL} isn't as it was written: part {number} doesn't follow the one "
-                    "before. Restore it, or begin anew in another folder."
-                )
+        ends = [0, *(part.end for part in self.parts)]
+        follow = all((p.part, p.first) == (n, ends[n]) for n, p in enumerate(self.parts))
+        if not follow or (self.end is not None and self.end.rows != ends[-1]):
+            raise BatchRefused(
+                f"{JOURNAL} isn't as it was written: its parts don't follow each other. Restore "
+                "it, or begin anew in another folder."
+            )
         self._check_files()
 
     def _check_files(self) -> None:
@@ -265,6 +263,16 @@ def writing() -> Iterator[None]:
             f"The run's folder can't be written: {error.strerror or type(error).__name__}. Put "
             "its disk or folder right and give the same command again: it goes on from there."
         ) from None
+
+
+def _content(file: Path) -> bytes | None:
+    """What is in a file; None if there is none."""
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise BatchRefused(f"{file.name} can't be read: {error.strerror}.") from None
 
 
 def _read(kind: type[Read], content: bytes, file: str) -> Read:

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
 from triage.records import Recording, Scores
@@ -38,7 +39,8 @@ class Known:
         self._key = hmac.digest(key, about.encode(), "sha256")
         self._database: sqlite3.Connection | None = None
         if file is not None:
-            with suppress(sqlite3.Error):
+            # One at a time: that it is to be a WAL is not waited for.
+            with suppress(sqlite3.Error, OSError, Timeout), FileLock(f"{file}.lock", WAIT):
                 database = sqlite3.connect(file, timeout=WAIT, isolation_level=None)
                 database.execute("PRAGMA journal_mode=WAL")
                 # A power cut may lose what was written last, or all: it is scored again then.

@@ -26,7 +26,7 @@ NEVER = ("source", "key", "picked", "format")  # these can't be accepted: it wou
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
 
 class Picked(_Frozen):

@@ -185,9 +185,9 @@ def recorded_at(context: Mapping[str, Any]) -> datetime | None:
     """When a recording was made: its context's `recorded_at`, RFC 3339, if it has a zone."""
     try:
         found = datetime.fromisoformat(str(context.get(RECORDED_AT, "")))
-    except ValueError:
+        return found.astimezone(UTC) if found.tzinfo else None
+    except (ValueError, OverflowError):  # the latter is of a day that UTC hasn't
         return None
-    return found.astimezone(UTC) if found.tzinfo else None
 
 
 def write_parquet(rows: Sequence[Mapping[str, Any]], schema: pa.Schema, file: Path) -> None:
