@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from triage.files import put, whole
+from triage.files import append, put, whole
 
 KILLED = """
 import os, sys
@@ -51,6 +51,48 @@ def test_a_kill_leaves_the_old_one(tmp_path: Path) -> None:
     killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "x")], check=False)
     assert killed.returncode == -signal.SIGKILL
     assert (tmp_path / "x").read_bytes() == b"old"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("name", ["x", "x[1]*", "x.tar.gz"])
+def test_what_a_kill_left_is_cleared_away_and_what_others_write_is_not(
+    tmp_path: Path, name: str
+) -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    left = f".{name}.{child.pid}.part"
+    others = {f".{name}.{os.getppid()}.part", f".y.{child.pid}.part", f".{name}.z.part"}
+    for other in (left, *others):
+        (tmp_path / other).write_bytes(b"half")
+    put(tmp_path / name, b"new")  # what was just written may be a process's in another container
+    assert {one.name for one in tmp_path.iterdir()} == {name, left, *others}
+    for other in (left, *others):
+        os.utime(tmp_path / other, (0, 0))
+    put(tmp_path / name, b"new")
+    assert {one.name for one in tmp_path.iterdir()} == {name, *others}
+
+
+def test_what_is_appended_is_all_there_or_nothing_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x").write_bytes(b"old")
+    file = os.open(tmp_path / "x", os.O_WRONLY | os.O_APPEND)
+    write = os.write
+    took = iter([2, 0])
+
+    def filling(handle: int, data: memoryview) -> int:
+        if room := next(took):
+            return write(handle, data[:room])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", filling)
+        with pytest.raises(OSError, match="No space"):
+            append(file, b"half", 3)
+    assert (tmp_path / "x").read_bytes() == b"old"
+    append(file, b"new", 3)
+    os.close(file)
+    assert (tmp_path / "x").read_bytes() == b"oldnew"
 
 
 def test_what_lasts_is_on_the_disk_before_it_is_in_its_place(

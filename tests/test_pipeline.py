@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from triage.audio import Limits, decode
 from triage.calibrate import AS_IT_IS
@@ -24,6 +25,7 @@ from triage.policy.decide import decide
 from triage.process import Processor
 from triage.records import SAMPLE_RATE, Evidence, Floats, Recording, Scores, Span, Word
 from triage.segment import LONGEST_CHUNK
+from triage.settings import Settings
 from triage.text import spoken_words
 from triage.transcribe import Heard, Utterance
 
@@ -110,6 +112,13 @@ def writes(
 
 
 # Together -----------------------------------------------------------------------------------
+
+
+def test_numpy_keeps_to_one_thread_beside_ours(model: Path, tmp_path: Path) -> None:
+    with threadpool_limits(2, "blas"):
+        Triage.load(Settings(model=model, state=tmp_path))
+        blas = [one for one in threadpool_info() if "numpy" in one["filepath"]]
+        assert [one["num_threads"] for one in blas] == [1]
 
 
 def test_together_every_recording_gets_what_it_gets_alone(

@@ -4,8 +4,11 @@ import base64
 import hashlib
 import hmac
 import multiprocessing
+import os
 import re
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -108,6 +111,16 @@ def test_a_key_is_made_once_and_kept_by_its_owner(tmp_path: Path) -> None:
     assert stat.S_IMODE(state.stat().st_mode) == 0o700
     assert load_key(kept_in(state)) == key
     assert load_key(kept_in(tmp_path / "other")) != key
+
+
+def test_what_a_kill_left_behind_is_cleared_away(tmp_path: Path) -> None:
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    left = tmp_path / f".{KEY_FILE}.{killed.pid}.part"
+    left.write_bytes(b"half")
+    os.utime(left, (0, 0))
+    assert len(load_key(kept_in(tmp_path))) == KEY_BYTES
+    assert {path.name for path in tmp_path.iterdir()} == {KEY_FILE, f"{KEY_FILE}.lock"}
 
 
 def test_a_kept_key_is_read_where_nothing_can_be_written(tmp_path: Path) -> None:

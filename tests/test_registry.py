@@ -518,7 +518,7 @@ def test_a_full_disk_in_the_registry_leaves_the_old_model(
 
     with monkeypatch.context() as patch:
         if after_the_log:
-            patch.setattr("triage.safeguards.audit._write", full)
+            patch.setattr("triage.safeguards.audit.append", full)
         else:
             patch.setattr(Path, "write_bytes", full)
         with pytest.raises((PromotionRefused, AuditFailed), match="No space left"):

@@ -30,7 +30,7 @@ GROUPS_AN_ACTOR = 64
 BYTES_AN_ACTOR = 128 * 2**20
 
 # Sound and words never go to a disk: a full memory for objects ends the run, which can go on. On a
-# cluster that runs already this is its owner's to set (docs/batch.md).
+# cluster that runs already this is its owner's to set.
 NO_SPILLING = {"automatic_object_spilling_enabled": False}
 
 # Nothing is reported to Ray's makers, and nothing printed that isn't ours.

@@ -27,7 +27,7 @@ from pydantic import BaseModel, ValidationError
 
 from triage.batch.plan import FORMAT, End, Part, Plan
 from triage.errors import BatchFailed, BatchRefused
-from triage.files import put, sync
+from triage.files import append, put, sync
 
 PLAN, JOURNAL, STAGED, LINE = "run.json", "journal.jsonl", "staged", "part.json"
 FOLDERS = ("results", "passes")
@@ -224,11 +224,7 @@ class Journal:
         file = os.open(self.folder / JOURNAL, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             before = os.fstat(file).st_size
-            content = line.model_dump_json().encode() + b"\n"
-            if os.write(file, content) != len(content):
-                os.ftruncate(file, before)
-                raise OSError(28, "No space left on device")
-            os.fsync(file)
+            append(file, line.model_dump_json().encode() + b"\n", before)
             if not before:
                 sync(self.folder)
         finally:

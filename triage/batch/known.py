@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from pydantic import TypeAdapter, ValidationError
 
 from triage.records import Recording, Scores
@@ -40,7 +40,7 @@ class Known:
         self._database: sqlite3.Connection | None = None
         if file is not None:
             # One at a time: that it is to be a WAL is not waited for.
-            with suppress(sqlite3.Error, OSError, Timeout), FileLock(f"{file}.lock", WAIT):
+            with suppress(sqlite3.Error, OSError), FileLock(f"{file}.lock", WAIT):
                 database = sqlite3.connect(file, timeout=WAIT, isolation_level=None)
                 database.execute("PRAGMA journal_mode=WAL")
                 # A power cut may lose what was written last, or all: it is scored again then.

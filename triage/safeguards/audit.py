@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, NamedTuple
 from filelock import FileLock, Timeout
 
 from triage.errors import AuditFailed, AuditTampered, BadSetting
-from triage.files import sync
+from triage.files import append, sync
 from triage.safeguards.chain import (
     GENESIS,
     TORN,
@@ -149,7 +149,7 @@ class AuditLog:
                 note = {**fields[0], "kind": TORN, "body": Damage(tail.rest + lead).note()}
                 fields = [note, *fields]
             lines, hashes = _sealed(fields, tail)
-            _write(file, lead + b"".join(lines), before.st_size)
+            append(file, lead + b"".join(lines), before.st_size)
             after = os.fstat(file)
         end = Tail(tail.seq + len(lines), hashes[-1])
         self._known = _Known(after.st_dev, after.st_ino, after.st_size, end)
@@ -244,21 +244,6 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
         yield file
     finally:
         os.close(file)
-
-
-def _write(file: int, data: bytes, size: int) -> None:
-    """Appends all of the data or, if that can't be, none of it."""
-    try:
-        left = memoryview(data)
-        while left:  # once, unless the disk is full: then the second time tells so
-            left = left[os.write(file, left) :]
-        os.fsync(file)
-    except OSError:
-        # What can't be taken back either is a torn line, and the next write will note it.
-        with suppress(OSError):
-            os.ftruncate(file, size)
-            os.fsync(file)
-        raise
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:

@@ -60,7 +60,7 @@ class Checkpoint:
         # By way of the memory: torch tells of a full disk with a RuntimeError.
         whole = io.BytesIO()
         torch.save(state, whole)
-        put(self._file, whole.getvalue())
+        put(self._file, whole.getbuffer())
 
     @contextmanager
     def saved_on_interrupt(self, state: Callable[[], dict[str, Any]]) -> Iterator[None]:
@@ -81,7 +81,7 @@ class Checkpoint:
         if not file.is_file():
             whole = io.BytesIO()
             np.save(whole, make(), allow_pickle=False)
-            put(file, whole.getvalue())
+            put(file, whole.getbuffer())
         array: Floats = np.load(file, allow_pickle=False)
         return array
 
