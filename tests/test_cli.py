@@ -164,6 +164,15 @@ def test_stage_that_failed_is_a_decision_for_a_person_and_an_exit_code(state: Pa
     assert SECRET not in json.dumps(second) + (state / "audit.jsonl").read_text()
 
 
+def test_who_only_decides_raises_no_case() -> None:
+    asked = ("score", "--jsonl", "--text", "-")
+    for extra, cases in ((["--decide-only"], 0), ([], 1)):
+        decision = json.loads(run(*asked, *extra, stdin="cry")[1])["results"][0]["decision"]
+        assert decision["tier"] >= "E2"
+        assert bool(decision["case"]) == bool(cases)
+        assert len(run("cases", "list", "--jsonl")[1].splitlines()) == cases
+
+
 def test_words_are_printed_only_when_asked_for() -> None:
     for extra in ([], ["--jsonl"]):
         without = run("score", "--text", "-", *extra, stdin="my own words")[1]

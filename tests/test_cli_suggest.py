@@ -170,6 +170,15 @@ def test_the_private_and_the_escalated_are_never_picked(tmp_path: Path, state: P
     assert stand(state) == Sampled(47, 2, 0.1)
 
 
+def test_whoever_looks_for_labels_in_an_old_archive_need_page_nobody(
+    tmp_path: Path, state: Path
+) -> None:
+    run(manifest(tmp_path, "help", "timer"), "--budget", "1", "--decide-only")
+    assert {one["case"] for one in audited(state, "decision")} == {""}
+    run(manifest(tmp_path, "help", "timer"), "--budget", "1")
+    assert len({one["case"] for one in audited(state, "decision")}) == 2
+
+
 def test_what_cannot_be_scored_is_neither_seen_nor_picked(tmp_path: Path, state: Path) -> None:
     file = manifest(tmp_path, *["bad"] * 10, *["timer"] * 10)
     file.write_text(file.read_text() + "no JSON\n")

@@ -131,6 +131,21 @@ def test_the_clock_and_the_ids_are_those_handed_in(processor: Processor, audit_f
     assert entry["at"] == "2026-05-04T12:00:00.000Z"
 
 
+def test_who_only_decides_raises_no_case_and_the_audit_says_so(
+    processor: Processor, audit_file: Path
+) -> None:
+    sound = Recording(ALICE, audio=b"sound")
+    (decided,) = processor.process([sound], "cli", escalate=False)
+    assert isinstance(decided, Outcome)
+    assert (decided.decision.tier, decided.decision.case) == ("E3", "")
+    assert processor.book.cases() == []
+    (raised,) = processor.process([sound], "cli")
+    assert isinstance(raised, Outcome)
+    assert [one.id for one in processor.book.cases()] == [raised.decision.case]
+    told = [entry["body"].get("decide_only") for entry in written(audit_file)]
+    assert told == [True, None]
+
+
 def test_ids_and_times_of_its_own(fake_processor: Processor, audit_file: Path) -> None:
     before = datetime.now(UTC)
     answers = fake_processor.process(said("a", "b"), "cli")

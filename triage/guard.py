@@ -70,7 +70,6 @@ class OfRun:
         run: Which run, for the audit.
         ids: Triage's own ids of the passes, the same again if the part is done again.
         past: What the policy's history is counted from.
-        escalate: Whether cases are raised, and people told.
         keep: Told of the answers when all is written and before the decisions are committed. If
             it raises, they aren't.
     """
@@ -78,7 +77,6 @@ class OfRun:
     run: str
     ids: Sequence[str]
     past: Past
-    escalate: bool
     keep: Keep
 
 
@@ -120,6 +118,8 @@ class Guard:
         passes: Sequence[Scores | InputError],
         way: str,
         of: OfRun | None = None,
+        *,
+        escalate: bool = True,
     ) -> list[Answer]:
         """Decides what was scored, and stores and writes down what follows.
 
@@ -128,6 +128,7 @@ class Guard:
             passes: Their scores, or why there are none.
             way: How they came in: "http", "cli", "suggest" or "batch".
             of: Of which run; None for passes that stand by themselves.
+            escalate: Whether cases are raised, and people told.
 
         Returns:
             An answer for each, in their order, each already in the audit.
@@ -145,10 +146,17 @@ class Guard:
             self._decided(id, recording, scored, policy, memory, now)
             for id, recording, scored in zip(ids, recordings, passes, strict=True)
         ]
-        with self._recorded(made, policy, escalate=of is None or of.escalate) as made:
+        common: dict[str, Any] = {
+            "way": way,
+            "model": self.triage.artefact.manifest.name,
+            "policy": policy.digest,
+            **({} if of is None else {"run": of.run}),
+            **({} if escalate else {"decide_only": True}),
+        }
+        with self._recorded(made, policy, escalate=escalate) as made:
             hashes = self.audit.append_many(
                 [
-                    AuditEntry(_kind(one), self._body(one, recording, way, policy, of), now)
+                    AuditEntry(_kind(one), common | self._body(one, recording), now)
                     for one, recording in zip(made, recordings, strict=True)
                 ]
             )
@@ -204,23 +212,8 @@ class Guard:
             return ""
         return self.pseudonymiser.pseudonym(str(account), ACCOUNT)
 
-    def _body(
-        self,
-        one: Decided | _Refused,
-        recording: Recording,
-        way: str,
-        policy: Policy,
-        of: OfRun | None,
-    ) -> Mapping[str, Any]:
-        common = {
-            "id": one.id,
-            "way": way,
-            "recording": self.pseudonymiser.pseudonym(recording.id),
-            "model": self.triage.artefact.manifest.name,
-            "policy": policy.digest,
-        }
-        if of is not None:
-            common["run"] = of.run
+    def _body(self, one: Decided | _Refused, recording: Recording) -> dict[str, Any]:
+        common = {"id": one.id, "recording": self.pseudonymiser.pseudonym(recording.id)}
         if isinstance(one, _Refused):
             return common | {"refused": one.error.slug}
         scores, decision = one.scores, one.decision

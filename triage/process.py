@@ -53,12 +53,14 @@ class Processor(Guard):
             workers=settings.cores,
         )
 
-    def process(self, recordings: Sequence[Recording], way: str) -> list[Answer]:
+    def process(
+        self, recordings: Sequence[Recording], way: str, *, escalate: bool = True
+    ) -> list[Answer]:
         """Takes recordings the guarded way; one that can't be scored doesn't stop the others.
 
         Args, Returns, Raises: As `settle`.
         """
-        return self.settle(recordings, list(self._score(recordings)), way)
+        return self.settle(recordings, list(self._score(recordings)), way, escalate=escalate)
 
     def _score(self, recordings: Sequence[Recording]) -> Iterator[Scores | InputError]:
         if self.workers == 1 or len(recordings) == 1:

@@ -123,11 +123,11 @@ class Run:
         self.watch(stand)
         self._since = monotonic()
         for group in engine.scored(self._not_done(entries)):
+            self._stages.update(group.stages)  # with the part that its first recording is in
             for scored in group.scored:
                 self._pending.append(scored)
                 if len(self._pending) == ROWS:
                     self._write()
-            self._stages.update(group.stages)
             if self._pending and monotonic() - self._since >= SECONDS:
                 self._write()
             stand = stand.and_(group.scored)
@@ -182,11 +182,11 @@ class Run:
             self.plan.run,
             [self.plan.id(first + number) for number in range(len(scored))],
             Past(self.plan.began, self.plan.prefix),
-            self.plan.escalate,
             partial(self._stage, scored),
         )
         recordings = [Recording(one.id, context=one.context) for one in scored]
-        self.guard.settle(recordings, [one.scores for one in scored], "batch", of)
+        passes = [one.scores for one in scored]
+        self.guard.settle(recordings, passes, "batch", of, escalate=self.plan.escalate)
         self.journal.promote()
         self._stages.clear()
         self._since = monotonic()

@@ -68,16 +68,25 @@ def score(
     transcript: Annotated[
         bool, typer.Option("--transcript", help="Print what was said as well.")
     ] = False,
+    decide_only: learning.DecideOnly = False,
 ) -> None:
     """Score recordings, decide by the policy, write to the audit log."""
     from triage.cli.score import run
 
     if not paths and text is None:
         raise typer.BadParameter("Name a file, a folder or a manifest, or give --text.")
-    raise typer.Exit(run(paths or [], text, jsonl=jsonl, transcript=transcript))
+    raise typer.Exit(
+        run(paths or [], text, jsonl=jsonl, transcript=transcript, decide_only=decide_only)
+    )
 
 
-@app.command()
+@app.command(
+    epilog="Exit codes: 0 all scored; 1 not set up, or the run was refused: its folder, or what "
+    "has changed; 2 the command line or the source is wrong; 3 some recordings couldn't be "
+    "scored, or not by every stage, or the source changed while it was read; 4 its folder, the "
+    "audit log or the store can't be written; 130 interrupted. After 4, 130 or a kill, the same "
+    "command goes on."
+)
 def batch(
     source: Annotated[
         str,
@@ -88,9 +97,7 @@ def batch(
         ),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the run and its results.")],
-    decide_only: Annotated[
-        bool, typer.Option("--decide-only", help="Raise no case and tell nobody.")
-    ] = False,
+    decide_only: learning.DecideOnly = False,
     sound_only: Annotated[
         bool, typer.Option("--sound-only", help="Transcribe nothing: sounds, and given words.")
     ] = False,

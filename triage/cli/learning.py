@@ -29,6 +29,7 @@ Report = Annotated[
 ]
 Cache = Annotated[Path, typer.Option(help="Folder that keeps computed features.")]
 By = Annotated[str, typer.Option(help="Who does it; the user of this machine if not given.")]
+DecideOnly = Annotated[bool, typer.Option("--decide-only", help="Raise no case and tell nobody.")]
 Html = Annotated[Path | None, typer.Option(help="Write a page with plots there.")]
 Json = Annotated[
     typer.FileTextWrite | None,
@@ -225,11 +226,12 @@ def suggest(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
+    decide_only: DecideOnly = False,
 ) -> None:
     """Pick the recordings that are worth labelling next, within the sampling cap."""
     from triage.cli.suggest import run
 
-    raise typer.Exit(run(paths, budget, out, seed))
+    raise typer.Exit(run(paths, budget, out, seed, decide_only=decide_only))
 
 
 def monitor(

@@ -30,13 +30,21 @@ LARGEST_GROUP = 256
 GROUP_BYTES = 2**28  # of audio held in memory, and what goes over it with the last recording
 
 
-def run(paths: Sequence[Path], lines: BinaryIO | None, *, jsonl: bool, transcript: bool) -> Exit:
+def run(
+    paths: Sequence[Path],
+    lines: BinaryIO | None,
+    *,
+    jsonl: bool,
+    transcript: bool,
+    decide_only: bool,
+) -> Exit:
     """Scores what the paths and lines hold, and prints it.
 
     Args:
         paths, lines: See `triage.archive.read` and `triage.archive.manifests`.
         jsonl: One JSON object a line as soon as it is there, instead of a table at the end.
         transcript: Whether to print what was said.
+        decide_only: Whether no case is to be raised, and nobody told.
 
     Returns:
         `Exit.INCOMPLETE` if any recording wasn't scored by every stage that it needed.
@@ -59,7 +67,9 @@ def run(paths: Sequence[Path], lines: BinaryIO | None, *, jsonl: bool, transcrip
         report("loading the model", 0, 0)
         processor = Processor.load(settings())
         report("loading the model", 1, 1)
-        answered = answers(chain([first], entries), processor, transcript=transcript)
+        answered = answers(
+            chain([first], entries), processor, transcript=transcript, escalate=not decide_only
+        )
         for done, answer in enumerate(answered, 1):
             incomplete |= is_incomplete(answer)
             cases |= {one["decision"]["case"] for one in answer.get("results", ())} - {None}
@@ -76,10 +86,10 @@ def run(paths: Sequence[Path], lines: BinaryIO | None, *, jsonl: bool, transcrip
 
 
 def answers(
-    entries: Iterable[Row], processor: Processor, *, transcript: bool
+    entries: Iterable[Row], processor: Processor, *, transcript: bool, escalate: bool = True
 ) -> Iterator[dict[str, Any]]:
     """The answer for each entry in its order, as JSON."""
-    for _, answer in passes(entries, processor, way="cli"):
+    for _, answer in passes(entries, processor, way="cli", escalate=escalate):
         if isinstance(answer, Unreadable):
             yield {"id": None, "recording": answer.id, "error": answer.error.as_problem()}
         else:
@@ -87,7 +97,7 @@ def answers(
 
 
 def passes(
-    entries: Iterable[Row], processor: Processor, way: str
+    entries: Iterable[Row], processor: Processor, way: str, *, escalate: bool = True
 ) -> Iterator[tuple[Row, Answer | Unreadable]]:
     """Each entry in its order with its answer, a group at a time; one unreadable is its own.
 
@@ -98,7 +108,7 @@ def passes(
     while group := _group(remaining, size):
         began = monotonic()
         recordings = [entry for entry in group if isinstance(entry, Recording)]
-        processed = iter(processor.process(recordings, way=way))
+        processed = iter(processor.process(recordings, way=way, escalate=escalate))
         size = next_size(size, monotonic() - began, processor.workers)
         for entry in group:
             yield entry, entry if isinstance(entry, Unreadable) else next(processed)

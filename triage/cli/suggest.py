@@ -38,10 +38,13 @@ PLACES = 4  # decimals of scores; weights are as exact as they come
 UNREADABLE = "not scored"
 
 
-def run(paths: Sequence[Path], budget: int, out: Path | None, seed: int) -> Exit:
+def run(
+    paths: Sequence[Path], budget: int, out: Path | None, seed: int, *, decide_only: bool
+) -> Exit:
     """Scores the recordings, draws some of them, writes them to `out` and prints how many.
 
-    Without `out` nothing is drawn: the table says what would be.
+    Without `out` nothing is drawn: the table says what would be. With `decide_only` no case is
+    raised, and nobody told.
 
     Returns:
         `Exit.SETUP` if there was nothing to draw or the cap allowed none; `Exit.INCOMPLETE` if
@@ -61,7 +64,7 @@ def run(paths: Sequence[Path], budget: int, out: Path | None, seed: int) -> Exit
         report("loading the model", 0, 0)
         processor = Processor.load(settings())
         report("loading the model", 1, 1)
-        pool, incomplete = gather(paths, processor, total, report)
+        pool, incomplete = gather(paths, processor, total, report, escalate=not decide_only)
     ledger = Ledger(settings().state / LEDGER, settings().sampling_cap, processor.audit)
     ledger.see(pool.pseudonyms())
     candidates, before = pool.candidates(ledger.drawn()), ledger.stand()
@@ -77,7 +80,12 @@ def run(paths: Sequence[Path], budget: int, out: Path | None, seed: int) -> Exit
 
 
 def gather(
-    paths: Sequence[Path], processor: Processor, total: int, report: Report
+    paths: Sequence[Path],
+    processor: Processor,
+    total: int,
+    report: Report,
+    *,
+    escalate: bool = True,
 ) -> tuple[Pool, bool]:
     """Takes every recording the guarded way, and keeps what the draw needs.
 
@@ -87,7 +95,7 @@ def gather(
     manifest = processor.triage.artefact.manifest
     pool, incomplete = Pool(manifest.categories, manifest.events), False
     for place, (entry, answer) in enumerate(
-        passes(read(paths, settings().max_bytes), processor, "suggest")
+        passes(read(paths, settings().max_bytes), processor, "suggest", escalate=escalate)
     ):
         name = _pseudonym(entry, processor.pseudonymiser)
         if isinstance(answer, Outcome) and name:
