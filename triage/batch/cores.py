@@ -2,6 +2,7 @@
 
 A worker that dies or hangs takes with it what it had in hand. That is tried again one by one, and
 what kills another worker by itself is given up and goes to a person: one recording, not the run.
+One that dies with nothing in hand takes the pool with it, which is begun anew.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
+from concurrent.futures.process import BrokenProcessPool
 from ctypes import c_int
+from dataclasses import dataclass
 from itertools import chain
 from multiprocessing import get_context
 from typing import Any, Self
@@ -29,7 +32,9 @@ HANDED_OUT = 256 * 2**20  # bytes that may be with workers, or done and waiting 
 GROUPS_A_WORKER = 24  # groups likewise, so that one long recording doesn't stop the others
 LEAST_PATIENCE = 300.0  # s for a group; and a second more for each
 PATIENCE_BYTES = 5_000  # of it: 7 s of the thinnest Opus there is
+DISTANT_PATIENCE = 3_600.0  # s for one by itself that is elsewhere: it may be as long as any
 MOST_DEATHS = 20  # in a row, over recordings by themselves: something else is wrong then
+GLANCE = 1.0  # s between two looks at whether there still is a pool
 
 
 class Cores:
@@ -43,19 +48,13 @@ class Cores:
     """
 
     def __init__(self, task: Task, model: str, cores: int, *, pinned: bool = True) -> None:
-        from pebble import ProcessPool
-
-        context = get_context("spawn")
-        taken = context.Array(c_int, cores) if pinned else None
+        self._context = get_context("spawn")
+        taken = self._context.Array(c_int, cores) if pinned else None
+        self._told = task, taken, os.getpid()
         self._model = model
         self._cores = cores
         self._deaths = 0
-        self._pool: Any = ProcessPool(
-            max_workers=cores,
-            context=context,
-            initializer=_begin,
-            initargs=(task, taken, os.getpid()),
-        )
+        self._pool = self._new_pool()
 
     def __enter__(self) -> Self:
         return self
@@ -74,7 +73,7 @@ class Cores:
             BatchRefused: Workers die whatever they are given.
             SetupError: A worker can't do without something that is missing.
         """
-        waiting: deque[tuple[list[Readable], int, Future[Group]]] = deque()
+        waiting: deque[tuple[list[Readable], int, _Handed]] = deque()
         out = 0
         for group in groups(entries):
             size = sum(map(weight, group))
@@ -83,26 +82,42 @@ class Cores:
             while waiting and (
                 out > HANDED_OUT
                 or len(waiting) >= GROUPS_A_WORKER * self._cores
-                or waiting[0][2].done()
+                or waiting[0][2].future.done()
             ):
-                first, size, future = waiting.popleft()
+                first, size, handed = waiting.popleft()
                 out -= size
-                yield self._collect(first, future)
-        for first, _, future in waiting:
-            yield self._collect(first, future)
+                yield self._collect(first, handed)
+        for first, _, handed in waiting:
+            yield self._collect(first, handed)
 
-    def _hand_out(self, group: Sequence[Readable]) -> Future[Group]:
-        patience = LEAST_PATIENCE + sum(map(weight, group)) / PATIENCE_BYTES
-        handed: Future[Group] = self._pool.schedule(_score, args=(group,), timeout=patience)
-        return handed
+    def _new_pool(self) -> Any:
+        from pebble import ProcessPool
 
-    def _collect(self, group: list[Readable], future: Future[Group]) -> Group:
+        return ProcessPool(
+            max_workers=self._cores,
+            context=self._context,
+            initializer=_begin,
+            initargs=self._told,
+        )
+
+    def _hand_out(self, group: Sequence[Readable]) -> _Handed:
+        if not self._pool.active:  # one has died with nothing in hand
+            self._count_death()
+            self._pool.stop()
+            self._pool.join()
+            self._pool = self._new_pool()
+        handed = self._pool.schedule(_score, args=(group,), timeout=patience(group))
+        return _Handed(self._pool, handed)
+
+    def _collect(self, group: list[Readable], handed: _Handed) -> Group:
         from pebble import ProcessExpired
 
         try:
-            done = future.result()
+            done = handed.result()
         except (ProcessExpired, TimeoutError):
             return self._one_by_one(group)
+        except BrokenProcessPool:
+            return self._collect(group, self._hand_out(group))
         self._deaths = 0
         return done
 
@@ -115,15 +130,37 @@ class Cores:
                     stages[stage] = stages.get(stage, 0.0) + seconds
             scored = list(chain.from_iterable(one.scored for one in each))
             return Group(scored, stages)
+        self._count_death()
+        return Group([died(group[0], self._model)])
+
+    def _count_death(self) -> None:
         self._deaths += 1
         if self._deaths > MOST_DEATHS:
             raise BatchRefused(
-                f"{MOST_DEATHS} workers in a row have died over one recording each, so it isn't "
-                "the recordings. Look at the machine's memory, give the same command again, and "
-                "name fewer cores with TRIAGE_THREADS.",
+                f"Over {MOST_DEATHS} workers in a row have died over one recording each, or over "
+                "none, so it isn't the recordings. Look at the machine's memory, give the same "
+                "command again, and name fewer cores with TRIAGE_THREADS.",
                 limit=MOST_DEATHS,
             )
-        return Group([died(group[0], self._model)])
+
+
+@dataclass(frozen=True, slots=True)
+class _Handed:
+    """A group that a pool was given."""
+
+    pool: Any
+    future: Future[Group]
+
+    def result(self) -> Group:
+        """What comes of it.
+
+        Raises:
+            BrokenProcessPool: Nothing will; a pool that breaks forgets some of what it was given.
+        """
+        while not wait([self.future], GLANCE).done:
+            if not self.pool.active:
+                raise BrokenProcessPool
+        return self.future.result()
 
 
 def weight(entry: Readable) -> int:
@@ -140,6 +177,13 @@ def weight(entry: Readable) -> int:
         except OSError:
             return 0
     return len(entry.transcript or "")
+
+
+def patience(group: Sequence[Readable]) -> float:
+    """Seconds after which a worker hangs that has these in hand. Those of many are tried again."""
+    if len(group) == 1 and isinstance(group[0], Distant):
+        return DISTANT_PATIENCE
+    return LEAST_PATIENCE + sum(map(weight, group)) / PATIENCE_BYTES
 
 
 def groups(entries: Iterator[Readable]) -> Iterator[list[Readable]]:
@@ -159,7 +203,7 @@ def groups(entries: Iterator[Readable]) -> Iterator[list[Readable]]:
 
 # In a worker --------------------------------------------------------------------------------
 
-_worker: Worker | None = None
+_worker: Worker | Exception | None = None  # or why there is none
 
 
 def _begin(task: Task, taken: Any, parent: int) -> None:
@@ -169,7 +213,10 @@ def _begin(task: Task, taken: Any, parent: int) -> None:
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()
     if taken is not None:
         _pin(taken)
-    _worker = Worker(task)
+    try:
+        _worker = Worker(task)
+    except Exception as error:  # told to whoever asks for scores: the next worker would fare alike
+        _worker = error
 
 
 def _follow(parent: int) -> None:
@@ -200,4 +247,6 @@ def _lives(process: int) -> bool:
 
 def _score(group: Sequence[Readable]) -> Group:
     assert _worker is not None  # noqa: S101 - the initializer has run
+    if isinstance(_worker, Exception):
+        raise _worker
     return _worker.score(group)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from time import monotonic
 
 from rich.console import Console
@@ -35,7 +36,7 @@ def pace(total: int | None, *, quiet: bool) -> Iterator[Watch]:
     """
     console = Console(stderr=True, highlight=False, markup=False)
     if quiet or not console.is_terminal:
-        lines = Lines(console.print, total)
+        lines = Lines(partial(console.print, soft_wrap=True), total)  # one is one, however long
         yield lines.tell
         lines.last()
         return
