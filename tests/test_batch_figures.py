@@ -83,6 +83,7 @@ def counted(told: Told) -> Found:
         errors=Counter(each(told, "error")),
         failures=Counter((one["stage"], one["error"]) for one in every(told, "failures")),
         withheld=every(told, "actions").count("withhold"),
+        screened=sum(each(told, "screened")),
         busiest=(busiest[0], busiest[1]),
         timed=len(timed),
         twice=sum(n > 1 for n in Counter(each(told, "recording")).values()),

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 BINS = 50  # of a score's distribution, over 0..1
 COLUMNS = [
-    "recording", "recorded_at", "error", "seconds", "tier", "rule", "actions", "categories",
-    "category_scores", "event_scores", "failures",
+    "recording", "recorded_at", "error", "seconds", "screened", "tier", "rule", "actions",
+    "categories", "category_scores", "event_scores", "failures",
 ]  # fmt: skip
 WITHHOLD = "withhold"
 
@@ -40,6 +40,7 @@ class Found:
         errors: Refused, by code.
         failures: Stages that failed, by stage and kind of error.
         withheld: Kept from the annotation sample.
+        screened: Given a first look and no more.
         scores: By category and event, how many of each bin of the score.
         busiest: By the hour in which they were recorded: all, and those to be looked at.
         timed: How many say when they were recorded.
@@ -55,6 +56,7 @@ class Found:
     errors: Counter[str] = field(default_factory=Counter)
     failures: Counter[tuple[str, str]] = field(default_factory=Counter)
     withheld: int = 0
+    screened: int = 0
     scores: dict[str, Doubles] = field(default_factory=dict)
     busiest: tuple[Counter[datetime], Counter[datetime]] = field(
         default_factory=lambda: (Counter(), Counter())
@@ -145,6 +147,7 @@ def _add(found: Found, table: pa.Table) -> np.ndarray[Any, np.dtype[np.uint64]]:
         (one["stage"], one["error"]) for one in pc.list_flatten(table["failures"]).to_pylist()
     )
     found.withheld = found.actions[WITHHOLD]
+    found.screened += pc.sum(table["screened"]).as_py() or 0
     for column in ("category_scores", "event_scores"):
         for number, score in enumerate(table.schema.field(column).type):
             values = pc.struct_field(table[column], number).drop_null().to_numpy()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from triage.archive.entries import plain
 from triage.batch.begin import Asked, Opened, open_run, written_down
 from triage.batch.figures import digest_of, found_in, pace_of
 from triage.batch.journal import Journal, writing
@@ -15,7 +16,7 @@ from triage.batch.run import Engine, Run
 from triage.cli.exits import Exit
 from triage.cli.pace import pace
 from triage.cli.tables import plain_console
-from triage.report.page import write_page
+from triage.files import put
 from triage.settings import settings
 
 PAGE = "report.html"
@@ -79,11 +80,11 @@ def _told(opened: Opened, journal: Journal, out: Path) -> Exit:
     policy = opened.guard.triage.policy
     told = Told(opened.plan, policy, found_in(journal), pace_of(journal), changed)
     with writing():
-        write_page(page(told), out / PAGE)
+        put(out / PAGE, page(told).encode())
     console = plain_console()
     for line in summary(told):
         console.print(line)
-    console.print(f"Results are in {out}; {PAGE} shows them.")
+    console.print(f"Results are in {plain(out)}; {PAGE} shows them.")
     wrong = changed or told.found.errors or told.found.failures
     return Exit.INCOMPLETE if wrong else Exit.DONE
 

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from triage.batch.figures import Found, Pace
-from triage.batch.plan import Plan
-from triage.policy.model import Policy
+from triage.batch.plan import Picked, Plan
+from triage.policy.decide import FIRST_LOOK, SCREENED
+from triage.policy.model import NO_RULE, Policy
 from triage.policy.parts import LOOKED_AT, TIERS
 from triage.report import batch_plots
+from triage.report.batch_speed import speed, time_of
 from triage.report.page import Block, Facts, Note, Section, Table, Verdict, render
 
 MOST_RULES, MOST_HOURS = 15, 10
@@ -28,11 +30,12 @@ PASSED_OVER = {
     "manifest": "manifests inside the folder",
     "not-audio": "files that aren't audio",
     "not-picked": "recordings that weren't asked for",
-    "sidecar-unreadable": "transcripts that couldn't be read: the sound was transcribed",
+    "sidecar-unreadable": "transcripts beside audio that couldn't be used",
     "special-file": "devices, pipes and folders",
     "text-without-audio": "transcripts without their audio beside them, not scored",
-    "where-unanswered": "recordings of which --where couldn't be said",
+    "where-unanswered": "recordings of which it couldn't be said whether --where holds",
 }
+TO_BE_SEEN = ("sidecar-unreadable", "text-without-audio", "where-unanswered")  # may be a mistake
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class Told:
 
 def page(told: Told) -> str:
     """The page as HTML that needs no other file."""
+    rows = _count(told.found.rows, "recording")
     return render(
         f"Run {told.plan.run}",
         [
@@ -65,10 +69,10 @@ def page(told: Told) -> str:
             Section("Scores", _scores(told)),
             Section("Busiest hours", _hours(told)),
             Section("What went wrong", _wrong(told)),
-            Section("Speed", _speed(told)),
+            Section("Speed", speed(told.found, told.pace)),
             Section("The run", _run(told)),
         ],
-        subtitle=f"{told.found.rows:,} recordings. Model {told.plan.model.split()[0]}, policy "
+        subtitle=f"{rows}. Model {told.plan.model.split()[0]}, policy "
         f"{told.policy.name} {told.policy.version}",
     )
 
@@ -77,19 +81,24 @@ def summary(told: Told) -> list[str]:
     """What it comes to, a sentence each."""
     found, pace = told.found, told.pace
     looks = sum(found.tiers[tier] for tier in LOOKED_AT)
-    lines = [f"{found.rows:,} recordings; somebody has to look at {looks:,} of them."]
+    lines = [f"{_count(found.rows, 'recording')}; somebody has to look at {looks:,} of them."]
     if not told.plan.escalate:
         lines.append("Nobody was told, and no case was raised (--decide-only).")
+    if found.screened:
+        lines.append(
+            f"{_count(found.screened, 'text')} got a first look only (--screen), in which nothing "
+            "was found; what it misses is on the screen's card."
+        )
     if found.errors:
         lines.append(f"{sum(found.errors.values()):,} couldn't be scored: {_listed(found.errors)}.")
     if found.failures:
-        lines.append(
-            f"A stage failed {sum(found.failures.values()):,} times; somebody has to look at those."
-        )
+        times = _count(sum(found.failures.values()), "time")
+        lines.append(f"A stage failed {times}; somebody has to look at those recordings.")
     if found.twice:
-        lines.append(f"{found.twice:,} ids are of more than one recording; all were scored.")
+        of = "id is" if found.twice == 1 else "ids are"
+        lines.append(f"{found.twice:,} {of} of more than one recording; all were scored.")
     lines += [
-        f"Passed over: {count:,} {PASSED_OVER.get(kind, kind)}."
+        f"Passed over: {PASSED_OVER.get(kind, kind)} ({count:,})."
         for kind, count in sorted(pace.passed_over.items())
     ]
     if told.changed:
@@ -100,15 +109,15 @@ def summary(told: Told) -> list[str]:
     if pace.took:
         rate = f"{found.rows / pace.took:,.1f} recordings a second"
         real = f", {found.seconds / pace.took:,.0f} times real time" if found.seconds else ""
-        lines.append(f"{_time(pace.took)} at {rate}{real}.")
+        lines.append(f"{time_of(pace.took)} at {rate}{real}.")
     return lines
 
 
 def _verdict(told: Told) -> list[Block]:
     found = told.found
     lines = summary(told)
-    unscored = told.pace.passed_over["text-without-audio"]
-    bad = told.changed or found.errors or found.failures or found.twice or unscored
+    missed = any(told.pace.passed_over[kind] for kind in TO_BE_SEEN)
+    bad = told.changed or found.errors or found.failures or found.twice or missed
     return [Verdict("warn" if bad else "good", lines[0], lines[1:])]
 
 
@@ -123,28 +132,31 @@ def _tiers(told: Told) -> list[Block]:
         )
         for tier in reversed(TIERS)
     ]
-    rules = found.rules.most_common(MOST_RULES)
-    reasons = {rule.id: rule.reason for rule in policy.rules}
-    blocks: list[Block] = [
-        Table(("Tier", ">Recordings", ">Share", "Who looks"), rows),
-        Facts([("Kept out of the annotation sample", f"{found.withheld:,}")]),
-    ]
-    if rules:
-        blocks.append(
-            Table(
-                ("Rule", ">Recordings", "Why"),
-                [(rule, f"{count:,}", reasons.get(rule, "")) for rule, count in rules],
-                caption="The rules that decided",
-            )
-        )
+    blocks: list[Block] = [Table(("Tier", ">Recordings", ">Share", "Who looks"), rows)]
+    if found.rules:
+        blocks.append(_rules(found.rules, policy))
+    blocks.append(Facts([("Kept out of the annotation sample", f"{found.withheld:,}")]))
     return blocks
+
+
+def _rules(counted: Counter[str], policy: Policy) -> Table:
+    reasons = {rule.id: rule.reason for rule in policy.rules}
+    reasons |= {f"fallback:{name}": one.reason for name, one in policy.fallbacks.each()}
+    reasons |= {NO_RULE: "No rule was met.", SCREENED: FIRST_LOOK.reason}
+    shown = counted.most_common(MOST_RULES)
+    more = f", the {MOST_RULES} most often of {len(counted):,}" if len(counted) > MOST_RULES else ""
+    return Table(
+        ("Rule", ">Recordings", "Why"),
+        [(rule, f"{count:,}", reasons.get(rule, "")) for rule, count in shown],
+        caption=f"The rules that decided{more}",
+    )
 
 
 def _categories(told: Told) -> list[Block]:
     found = told.found
     rows = [
         (name, f"{found.categories[name]:,}", _share(found.categories[name], found.rows))
-        for name in told.policy.categories
+        for name in dict.fromkeys([*told.policy.categories, *sorted(found.categories)])
         if name in found.scores
     ]
     return [Table(("Category", ">Flagged", ">Share"), rows)] if rows else []
@@ -156,17 +168,23 @@ def _scores(told: Told) -> list[Block]:
     if not filled:
         return []
     highest = sorted(filled, key=lambda name: -filled[name][HIGH:].sum())[:PANELS]
-    panels = {name: (filled[name], _threshold(policy, name)) for name in filled if name in highest}
+    panels = {
+        name: (filled[name], _threshold(policy, name, found.categories))
+        for name in filled
+        if name in highest
+    }
     caption = (
-        "How many recordings have which score; red is at or over the policy's threshold of a "
+        "How many recordings have which score; orange is at or over the policy's threshold of a "
         "category. Shown are the categories and sounds with the most scores of a half and more."
     )
     return [batch_plots.scores(panels, caption)]
 
 
-def _threshold(policy: Policy, name: str) -> float | None:
-    """Of a category; an event has none."""
+def _threshold(policy: Policy, name: str, flagged: Counter[str]) -> float | None:
+    """Of a category, be it one that the policy doesn't know; an event has none."""
     known = policy.categories.get(name)
+    if known is None and name in flagged:
+        known = policy.fallbacks.unknown_category
     return None if known is None else float(known.threshold)
 
 
@@ -181,8 +199,8 @@ def _hours(told: Told) -> list[Block]:
         ]
     days = [_by_hour(counted) for counted in (every, looked_at)]
     caption = (
-        f"By hour of the day, UTC; {told.found.timed:,} of {told.found.rows:,} recordings say "
-        "when they were made."
+        f"By hour of the day, UTC. When they were made is known of {told.found.timed:,} of "
+        f"{_count(told.found.rows, 'recording')}."
     )
     busiest = sorted(every, key=lambda hour: (-looked_at[hour], -every[hour], hour))[:MOST_HOURS]
     return [
@@ -210,41 +228,6 @@ def _wrong(told: Told) -> list[Block]:
     return blocks
 
 
-def _speed(told: Told) -> list[Block]:
-    found, pace = told.found, told.pace
-    if not pace.took:
-        return []
-    facts = [
-        ("Time", _time(pace.took)),
-        ("Recordings a second", f"{found.rows / pace.took:,.1f}"),
-        ("Sound", _time(found.seconds)),
-        ("Times real time", f"{found.seconds / pace.took:,.0f}"),
-        ("Scored before, or twice the same", f"{pace.known:,}"),
-    ]
-    blocks: list[Block] = [Facts(facts)]
-    spent = [(name, seconds) for name, seconds in pace.stages.most_common() if seconds > 0]
-    if spent:
-        fresh = max(found.rows - pace.known, 1)
-        blocks.append(batch_plots.stages(spent, "Where the processes' time went."))
-        blocks.append(
-            Table(
-                ("Stage", ">Seconds of all processes", ">ms a recording", ">Times real time"),
-                [
-                    (
-                        name,
-                        f"{seconds:,.1f}",
-                        f"{1000 * seconds / fresh:,.2f}",
-                        f"{found.seconds / seconds:,.0f}" if found.seconds else "",
-                    )
-                    for name, seconds in spent
-                ],
-                caption="By stage, of one core",
-            )
-        )
-    blocks.append(batch_plots.course(pace.over_time, "Speed and memory, part by part."))
-    return blocks
-
-
 def _run(told: Told) -> list[Block]:
     plan = told.plan
     facts = [
@@ -253,11 +236,22 @@ def _run(told: Told) -> list[Block]:
         ("Model", plan.model),
         ("Policy", plan.policy),
         ("Source's digest", plan.survey),
-        ("Asked for", str(plan.picked.model_dump(exclude_defaults=True) or "all")),
+        ("Asked for", _asked(plan.picked)),
         ("Transcribed", "no (--sound-only)" if plan.sound_only else "yes"),
+        ("Texts", "screened (--screen)" if plan.screen else "all read whole"),
         ("Changes accepted", "; ".join(plan.accepted) or "none"),
     ]
     return [Facts(facts)]
+
+
+def _asked(picked: Picked) -> str:
+    """Which recordings; a condition isn't repeated, for it may name one."""
+    told = [] if picked.limit is None else [f"the first {picked.limit:,}"]
+    if picked.sample < 1:
+        told.append(f"a share of {picked.sample:g} drawn with seed {picked.seed}")
+    if picked.where:
+        told.append("those of which --where holds, as run.json has it")
+    return "; ".join(told) or "all"
 
 
 def _by_hour(counted: Counter[datetime]) -> Sequence[int]:
@@ -271,13 +265,9 @@ def _listed(counts: Counter[str]) -> str:
     return ", ".join(f"{count:,} {code}" for code, count in counts.most_common())
 
 
+def _count(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
 def _share(count: int, of: int) -> str:
     return f"{count / of:.2%}" if of else ""
-
-
-def _time(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours:,} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
+LEAST = 0.7  # where the logarithmic axis begins: one recording is seen, none isn't
+MOST_TICKS = 5
+
 Point = tuple[int, float, float]  # recordings so far, seconds that the part took, megabytes
 
 
@@ -26,16 +29,20 @@ def scores(counted: Mapping[str, tuple[Doubles, float | None]], caption: str) ->
         caption: Under the figure.
     """
     top = max(float(counts.max()) for counts, _ in counted.values())
+    decades = [10.0**power for power in range(0, int(np.log10(max(top, 1))) + 1)]
+    ticks = decades[:: max(1, -(-len(decades) // MOST_TICKS))]
 
     def draw(axes: Axes, panel: tuple[Doubles, float | None]) -> None:
         counts, threshold = panel
         edges = np.linspace(0, 1, len(counts) + 1)
-        colours = [
-            VERMILION if threshold is not None and edge >= threshold - 1e-9 else QUIET
-            for edge in edges[:-1]
-        ]
-        axes.bar(edges[:-1], counts, 1 / len(counts), align="edge", color=colours, log=True)
-        axes.set(xlim=(0, 1), ylim=(0.7, 2 * top))
+        over = edges[:-1] >= (np.inf if threshold is None else threshold - 1e-9)
+        for those, colour in ((~over, QUIET), (over, VERMILION)):
+            shown = np.where(those & (counts > 0), counts, LEAST)
+            axes.stairs(shown, edges, baseline=LEAST, fill=True, color=colour)
+        axes.set(xlim=(0, 1), ylim=(LEAST, 2 * max(top, 1)), yscale="log")
+        axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+        axes.set_yticks(ticks, [f"{tick:,.0f}" for tick in ticks])
+        axes.minorticks_off()
 
     alt = f"Distributions of the scores of {', '.join(counted)}."
     return grid(counted, draw, "score", "recordings", caption, alt)
@@ -80,11 +87,12 @@ def stages(rows: Sequence[tuple[str, float]], caption: str) -> Figure:
         shares = [seconds / total for _, seconds in rows]
         axes.barh(places, shares, 0.7, color=BLUE)
         for place, share in enumerate(shares):
-            axes.text(share, place, f" {share:.0%}", va="center", fontsize=8)
+            axes.text(share + 0.005 * max(shares), place, f"{share:.0%}", va="center", fontsize=8)
         axes.set_yticks(places, [name for name, _ in rows])
         axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.set_xlim(0, 1.1 * max(shares))
+        axes.set_xlim(0, 1.1 * max(*shares, 0.01))
         axes.set_xlabel("share of the processes' time")
+        axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
 
     told = ", ".join(f"{name} {seconds / total:.0%}" for name, seconds in rows)
     return figure(0.8 + 0.3 * len(rows), draw, caption, f"Time by stage: {told}.")
@@ -94,7 +102,7 @@ def course(points: Sequence[Point], caption: str) -> Figure:
     """Speed and memory over the run.
 
     Args:
-        points: After each part, at least one.
+        points: After each part, at least two.
         caption: Under the figure.
     """
     done, took, megabytes = (np.array(column, float) for column in zip(*points, strict=True))
@@ -107,8 +115,10 @@ def course(points: Sequence[Point], caption: str) -> Figure:
             (memory, megabytes, COLOURS[1], "memory of all processes, MB"),
         ):
             axes.plot(done, values, "o-", color=colour, ms=2.5, lw=1)
-            axes.set(ylim=(0, 1.15 * values.max()), xlabel="recordings done", ylabel=label)
+            axes.set(ylim=(0, 1.15 * max(values.max(), 1)), xlabel="recordings done", ylabel=label)
             axes.set_xlim(0)
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.set_major_formatter(lambda value, _: f"{value:,.10g}")
 
     alt = (
         f"Over {done[-1]:,.0f} recordings memory went from {megabytes[0]:,.0f} to "
