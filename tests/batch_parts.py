@@ -109,6 +109,7 @@ def scores(words: st.SearchStrategy[tuple[str, ...]] | None = None) -> st.Search
         else words.map(lambda said: Transcript(" ".join(said))),
         failures=st.dictionaries(st.sampled_from(["text", "speech"]), st.just("RuntimeError")),
         measurements=st.dictionaries(st.sampled_from(["level", "noise"]), seconds),
+        screened=st.booleans(),
     )
     broken = Scores(ABOUT.model, {}, {}, flags={"stage_failed": True}, failures={"score": "Died"})
     return whole | st.just(broken)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -140,6 +142,22 @@ def test_no_word_is_on_the_disk_nor_what_it_could_be_told_by(tmp_path: Path) -> 
         assert told not in disk
     (kept,) = here.get([content]).values()
     assert (kept.categories, kept.evidence[0].name) == (heard.categories, "words")
+
+
+@pytest.fixture
+def open_to_all() -> Iterator[None]:
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("open_to_all")
+def test_nobody_else_may_read_what_is_kept(tmp_path: Path) -> None:
+    here = known(tmp_path / "scores.db")
+    here.put({"a": PLAIN})
+    modes = {one.name: stat.S_IMODE(one.stat().st_mode) for one in tmp_path.iterdir()}
+    assert modes.keys() >= {"scores.db", "scores.db-wal", "scores.db.lock"}
+    assert set(modes.values()) == {0o600}
 
 
 # What goes wrong --------------------------------------------------------------------------------

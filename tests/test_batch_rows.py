@@ -38,7 +38,8 @@ SPAN = "start: double, end: double"
 RESULTS = {
     "position": "int64!", "recording": "string!", "recorded_at": TIME, "content": "string",
     "model": "string!", "policy": "string!", "error": "string", "detail": "string",
-    "seconds": "double", "tier": "string", "rule": "string", "reason": "string",
+    "seconds": "double", "screened": "bool", "tier": "string", "rule": "string",
+    "reason": "string",
     "actions": WORDS, "severity": "int8", "flagged": "bool", "categories": WORDS,
     "category_scores": PAIR,
     "category_severity": "struct<violence: int8, distress: int8>",

@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("weights", "audio", "segment", "encoder", "transcribe", "acoustic", "measurements"),
     ("labels", "text", "calibrate", "metrics", "reliability", "policy", "safeguards"),
     ("classifier", "fusion", "archive"),
-    ("artefact", "manifest", "model_store", "promotions", "decisions"),
+    ("artefact", "manifest", "model_store", "promotions", "screen", "decisions"),
     ("drift", "memory", "escalate"),
     ("card", "listening", "live", "pipeline", "registry", "together"),
     ("guard", "process", "training"),

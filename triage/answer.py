@@ -106,6 +106,8 @@ def _result(outcome: Outcome, transcript: bool) -> dict[str, Any]:
     }
     if scores.seconds is not None:
         result["seconds"] = round(scores.seconds, 3)
+    if scores.screened:
+        result["screened"] = True
     if scores.failures:
         result["failures"] = dict(scores.failures)
     if transcript and scores.transcript is not None:

@@ -6,7 +6,7 @@ audit. An outcome exists only once its audit entry does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -166,7 +166,7 @@ class Guard:
             ]
             if of is not None:
                 of.keep(answers)
-        self.live.add(scored for scored in passes if isinstance(scored, Scores))
+        self.live.add(one for one in passes if isinstance(one, Scores) and not one.screened)
         return answers
 
     @contextmanager

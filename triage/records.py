@@ -181,6 +181,8 @@ class Scores:
         failures: Stages that failed, by name, each with the kind of error. Not empty means
             that the scores are less than they should be, and a person has to look.
         measurements: What the recording is like (see `triage.measurements`); for drift only.
+        screened: Whether only a first look was taken, which found nothing (see `triage.screen`);
+            its scores are those of such texts on average.
     """
 
     model: str
@@ -195,6 +197,7 @@ class Scores:
     transcript: Transcript | None = field(default=None, repr=False)
     failures: Mapping[str, str] = field(default_factory=dict)
     measurements: Mapping[str, float] = field(default_factory=dict)
+    screened: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from secrets import token_hex
@@ -14,8 +15,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from triage.archive.entries import Entry
+from triage.archive.entries import Entry, plain
 from triage.archive.sources import Shard, entries, shards, survey
+from triage.archive.stores import is_url
 from triage.artefact import Artefact
 from triage.artefact import load as load_artefact
 from triage.batch.journal import Journal
@@ -25,14 +27,18 @@ from triage.batch.plan import KEPT, NEVER, Picked, Plan
 from triage.batch.work import Task
 from triage.errors import BatchRefused
 from triage.escalate.opening import open_casebook
+from triage.escalate.opening import written_down as policy_changed
 from triage.escalate.roster_file import RosterInService
 from triage.guard import Guard
 from triage.live import Window, folder_of
+from triage.policy.decide import decide
 from triage.policy.following import PolicyInService
 from triage.policy.model import Policy
+from triage.policy.parts import TIERS
 from triage.registry import in_service
 from triage.safeguards.audit import AuditLog
 from triage.safeguards.pseudonym import Pseudonymiser, load_key
+from triage.screen import Screen, load_screen
 from triage.settings import Settings
 from triage.weights import WHISPER_TINY_EN, resolve
 
@@ -43,7 +49,7 @@ LIMITS = ("max_bytes", "max_seconds", "max_channels", "max_characters")
 # that a promotion meanwhile changes nothing for them, and work in one thread each.
 FOR_WORKERS = {"key": SecretStr(""), "store": "", "labels": "", "threads": 1}
 
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*@|\?.*$")
+_CREDENTIALS = re.compile(r"(?<=://)[^/?]*@|\?.*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,7 @@ class Asked:
         jsonl: Whether results are wanted as JSON lines too.
         accept: Whether a run may go on though something has changed.
         known: Where scores are kept by content; None for the run's own folder.
+        screen: Folder of the first look that texts are given; None to read all of them whole.
     """
 
     source: str = field(repr=False)
@@ -70,6 +77,7 @@ class Asked:
     jsonl: bool = False
     accept: bool = False
     known: Path | None = None
+    screen: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,32 +130,37 @@ def open_run(asked: Asked, journal: Journal, settings: Settings) -> Opened:
         AuditFailed: That it begins can't be written.
     """
     found = shards(asked.source)
-    Picking(asked.picked)
+    picked = asked.picked.model_copy(update={"where": plain(asked.picked.where)})
+    Picking(picked)
     artefact = load_artefact(in_service(settings))
     resolve(WHISPER_TINY_EN, settings.whisper)  # what is missing is told before workers miss it
+    audit = AuditLog(settings.state / "audit.jsonl")
     policies = PolicyInService(settings.policy, settings.policy_keys, settings.state)
+    policies.changed = partial(policy_changed, audit)
     fixed, key = Fixed(artefact, policies.current()), load_key(settings)
+    screen = None if asked.screen is None else _screen(asked.screen, fixed)
     held, recordings = _surveyed(found)
     now = Plan(
         run=token_hex(8),
         began=datetime.now(UTC),
-        by=asked.by,
-        reason=asked.reason,
-        source=_CREDENTIALS.sub("", asked.source),
+        by=plain(asked.by),
+        reason=plain(asked.reason),
+        source=_told(asked.source),
         survey=held,
         recordings=recordings,
         model=f"{artefact.manifest.name} {artefact.manifest.digest}",
         policy=fixed.policy.digest,
         key=Pseudonymiser(key).pseudonym("", "batch"),
         limits={name: float(getattr(settings, name)) for name in LIMITS},
-        picked=asked.picked,
+        picked=picked,
         sound_only=asked.sound_only,
+        screen="" if screen is None else screen.note.weights,
         escalate=not asked.decide_only,
         jsonl=asked.jsonl,
     )
     before = journal.plan()
-    plan = now if before is None else _goes_on(before, now, accept=asked.accept, by=asked.by)
-    audit, rosters = AuditLog(settings.state / "audit.jsonl"), RosterInService(settings.roster)
+    plan = now if before is None else _goes_on(before, now, accept=asked.accept)
+    rosters = RosterInService(settings.roster)
     guard = Guard(
         fixed,
         Pseudonymiser(key),
@@ -156,7 +169,8 @@ def open_run(asked: Asked, journal: Journal, settings: Settings) -> Opened:
         rosters,
         Window(folder_of(artefact.manifest, settings.state), artefact.manifest.reference),
     )
-    written_down(guard, plan, "began" if before is None else "went on", {"by": asked.by})
+    asks = {"by": now.by, "reason": now.reason or plan.reason}  # whoever it is this time
+    written_down(guard, plan, "began" if before is None else "went on", asks)
     if plan != before:
         journal.write_plan(plan)
     about = f"{plan.model} {sorted(plan.limits.items())} {plan.sound_only}"
@@ -166,6 +180,7 @@ def open_run(asked: Asked, journal: Journal, settings: Settings) -> Opened:
         (asked.known or journal.folder / "scores.db").absolute(),
         about,
         asked.sound_only,
+        screen,
     )
     return Opened(plan, guard, task, found)
 
@@ -176,6 +191,9 @@ def written_down(guard: Guard, plan: Plan, what: str, more: Mapping[str, Any]) -
     Raises:
         AuditFailed: It can't be written.
     """
+    picked = plan.picked.model_dump(exclude_defaults=True)
+    if plan.picked.where:  # may name a recording
+        picked["where"] = guard.pseudonymiser.pseudonym(plan.picked.where, "where")
     body = {
         "run": plan.run,
         "what": what,
@@ -184,18 +202,32 @@ def written_down(guard: Guard, plan: Plan, what: str, more: Mapping[str, Any]) -
         "survey": plan.survey,
         "model": plan.model,
         "policy": plan.policy,
-        "picked": plan.picked.model_dump(exclude_defaults=True),
+        "picked": picked,
+        "screen": plan.screen,
         "escalate": plan.escalate,
         "accepted": list(plan.accepted),
     }
     guard.audit.append("run", body | dict(more), guard.now())
 
 
-def _goes_on(before: Plan, now: Plan, *, accept: bool, by: str) -> Plan:
+def _screen(folder: Path, fixed: Fixed) -> Screen:
+    """The first look at texts, if the policy has no use for what it passes over."""
+    screen = load_screen(folder, fixed.artefact.manifest)
+    said = decide(screen.worst(), fixed.policy, datetime.now(UTC))
+    if said.tier != TIERS[0] or said.flagged:
+        raise BatchRefused(
+            f"The policy asks for texts that score less than {screen.note.floor:g}, and the screen "
+            "looks for no others. Make one with a lower --floor, or leave out --screen.",
+            limit=screen.note.floor,
+        )
+    return screen
+
+
+def _goes_on(before: Plan, now: Plan, *, accept: bool) -> Plan:
     """The run that was begun, if it may go on with what there is now."""
-    changed = before.changed(now)
+    changed, more = before.changed(now), {"jsonl": now.jsonl or before.jsonl}
     if not changed:
-        return before.model_copy(update={"jsonl": now.jsonl or before.jsonl})
+        return before.model_copy(update=more)
     told = ", ".join(dict.fromkeys(KEPT[name] for name in changed))
     if any(name in NEVER for name in changed):
         raise BatchRefused(
@@ -208,9 +240,15 @@ def _goes_on(before: Plan, now: Plan, *, accept: bool, by: str) -> Plan:
             "begin anew in another folder, or go on with --accept-changes: rows that are written "
             "stay as they are."
         )
-    update = {name: getattr(now, name) for name in changed}
-    accepted = (*before.accepted, f"{told} (after {now.began:%Y-%m-%dT%H:%M:%SZ}, by {by})")
-    return before.model_copy(update=update | {"recordings": now.recordings, "accepted": accepted})
+    more |= {name: getattr(now, name) for name in (*changed, "recordings")}
+    accepted = (*before.accepted, f"{told} (after {now.began:%Y-%m-%dT%H:%M:%SZ}, by {now.by})")
+    return before.model_copy(update=more | {"accepted": accepted})
+
+
+def _told(source: str) -> str:
+    """A source as it may be written down: as text, and a URL without what opens it."""
+    told = plain(source)  # a file's name may be no UTF-8
+    return _CREDENTIALS.sub("", told) if is_url(source) else told
 
 
 def _surveyed(found: Sequence[Shard]) -> tuple[str, int | None]:

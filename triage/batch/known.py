@@ -19,6 +19,7 @@ from pathlib import Path
 from filelock import FileLock
 from pydantic import TypeAdapter, ValidationError
 
+from triage.files import OWN
 from triage.records import Recording, Scores
 
 WAIT = 30.0  # s for another process's write
@@ -40,7 +41,8 @@ class Known:
         self._database: sqlite3.Connection | None = None
         if file is not None:
             # One at a time: that it is to be a WAL is not waited for.
-            with suppress(sqlite3.Error, OSError), FileLock(f"{file}.lock", WAIT):
+            with suppress(sqlite3.Error, OSError), FileLock(f"{file}.lock", WAIT, mode=OWN):
+                file.touch(OWN)  # before SQLite makes it, which would let others read it
                 database = sqlite3.connect(file, timeout=WAIT, isolation_level=None)
                 database.execute("PRAGMA journal_mode=WAL")
                 # A power cut may lose what was written last, or all: it is scored again then.

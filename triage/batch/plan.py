@@ -19,6 +19,7 @@ KEPT: Mapping[str, str] = {
     "limits": "limits of the settings",
     "picked": "choice of recordings (--limit, --sample, --seed, --where)",
     "sound_only": "choice of --sound-only",
+    "screen": "screen for texts (--screen)",
     "escalate": "choice of --decide-only",
     "format": "format of the folder",
 }
@@ -63,6 +64,7 @@ class Plan(_Frozen):
         limits: Of one recording, from the settings.
         picked: Which recordings.
         sound_only: Whether nothing is transcribed.
+        screen: Digest of the first look that texts are given; empty if they are given none.
         escalate: Whether cases are raised, and people told.
         jsonl: Whether results are written as JSON lines as well.
         accepted: What had changed when it went on, and who accepted it.
@@ -82,6 +84,7 @@ class Plan(_Frozen):
     limits: dict[str, float]
     picked: Picked
     sound_only: bool
+    screen: str = ""
     escalate: bool
     jsonl: bool
     accepted: tuple[str, ...] = ()

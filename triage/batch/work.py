@@ -13,7 +13,9 @@ from triage.batch.known import Known
 from triage.errors import InputError
 from triage.pipeline import Triage, unscored
 from triage.records import Recording, Scores
+from triage.screen import Screen
 from triage.settings import Settings
+from triage.text import spoken_words
 
 FETCHED_AT_ONCE = 16  # reads from elsewhere that wait side by side
 
@@ -30,6 +32,7 @@ class Task:
         known: File of scores by content; None for none.
         about: What scores depend on besides the content.
         sound_only: Whether nothing is transcribed.
+        screen: Which texts are read whole; None for all.
     """
 
     settings: Settings
@@ -37,6 +40,7 @@ class Task:
     known: Path | None
     about: str
     sound_only: bool
+    screen: Screen | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +94,19 @@ class Worker:
         with clock.stage("read"):
             read = self._read(entries)
             contents = [self._content(one) for one in read]
-            known = self._known.get([one for one in contents if one])
         # One whose content has no digest is scored by itself; those of one content are scored once.
         keys = [content or f"place {n}" for n, content in enumerate(contents)]
+        with clock.stage("screen"):
+            found = self._screened(dict(zip(keys, read, strict=True)))
+        with clock.stage("read"):
+            known = self._known.get([one for one in contents if one and one not in found])
+        found |= known
         wanted: dict[str, Recording] = {}
         for one, key in zip(read, keys, strict=True):
-            if isinstance(one, Recording) and key not in known:
+            if isinstance(one, Recording) and key not in found:
                 wanted.setdefault(key, one)
         fresh = dict(zip(wanted, self._score(list(wanted.values())), strict=True))
+        found |= fresh
         with clock.stage("read"):
             self._known.put(
                 {
@@ -111,12 +120,33 @@ class Worker:
                 one.id,
                 {} if isinstance(one, Unreadable) else one.context,
                 content,
-                one.error if isinstance(one, Unreadable) else known.get(key) or fresh[key],
+                one.error if isinstance(one, Unreadable) else found[key],
                 known=key in known,
             )
             for one, content, key in zip(read, contents, keys, strict=True)
         ]
         return Group(scored, clock.taken())
+
+    def _screened(
+        self, entries: Mapping[str, Recording | Unreadable]
+    ) -> dict[str, Scores | InputError]:
+        """What is said of texts that needn't be read whole, if they are given a first look."""
+        screen = self._task.screen
+        if screen is None:
+            return {}
+        told = screen.screened()
+        return {
+            key: told
+            for key, one in entries.items()
+            if isinstance(one, Recording) and not self._is_read_whole(one, screen)
+        }
+
+    def _is_read_whole(self, one: Recording, screen: Screen) -> bool:
+        text = one.transcript or ""
+        if one.audio is not None or len(text) > self._task.settings.max_characters:
+            return True
+        words = spoken_words(text)
+        return not words or screen.passes(words)
 
     def _score(self, recordings: Sequence[Recording]) -> list[Scores | InputError]:
         found = self._triage.score_together(recordings)
@@ -134,9 +164,11 @@ class Worker:
             return list(pool.map(read, entries))
 
     def _asked(self, one: Recording | Unreadable) -> Recording | Unreadable:
-        if self._task.sound_only and isinstance(one, Recording) and one.audio is not None:
-            return replace(one, transcript="")  # as if somebody had said that nothing was said
-        return one
+        if not self._task.sound_only or isinstance(one, Unreadable):
+            return one
+        if one.audio is None or one.transcript is not None:
+            return one
+        return replace(one, transcript="")  # as if somebody had said that nothing was said
 
     def _content(self, one: Recording | Unreadable) -> str:
         """The digest of what is to be scored; empty where scoring will say what is wrong."""

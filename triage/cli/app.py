@@ -120,6 +120,14 @@ def batch(
         Path | None,
         typer.Option(metavar="FILE", help="Scores by content, to share between runs."),
     ] = None,
+    screen: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Give texts a first look, and read only those whole in which it finds something "
+            "(models/screen); what it misses is on its card.",
+        ),
+    ] = None,
     accept_changes: Annotated[
         bool,
         typer.Option("--accept-changes", help="Go on though model, policy or source have changed."),
@@ -150,6 +158,7 @@ def batch(
         jsonl=jsonl,
         accept=accept_changes,
         known=known,
+        screen=screen,
     )
     raise typer.Exit(run(asked, out, engine=engine, address=ray_address, quiet=quiet))
 
@@ -188,6 +197,37 @@ def model_show(
     from triage.cli.model import run
 
     raise typer.Exit(run(path, json=json))
+
+
+@model_app.command("screen")
+def model_screen(
+    data: learning.Data,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the screen.")],
+    floor: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Score from which a text counts as found.")
+    ] = 0.45,
+    miss: Annotated[
+        float, typer.Option(help="Share of what is found that may be missed, at most.")
+    ] = 0.02,
+    confidence: Annotated[float, typer.Option(help="Of that.")] = 0.95,
+    exclude_licence: Annotated[
+        str, typer.Option(help="Leave out rows whose licence holds one of these words, by commas.")
+    ] = "",
+    exclude_source: Annotated[
+        str, typer.Option(help="Leave out rows of these sources, by commas.")
+    ] = "",
+    cache: learning.Cache = Path("var/features"),
+    seed: Annotated[int, typer.Option(help="Of the fit.")] = 0,
+) -> None:
+    """Fit a first look at texts to what the model in service says of them."""
+    from triage.cli.screen import run
+    from triage.training.screen import Wanted
+
+    if not (0 < miss < 1 and 0 < confidence < 1):
+        raise typer.BadParameter("--miss and --confidence are shares over 0 and under 1.")
+    wanted = Wanted(floor, miss, confidence, seed)
+    licences, sources = learning.names(exclude_licence), learning.names(exclude_source)
+    raise typer.Exit(run(data, out, cache, wanted, licences, sources))
 
 
 @audit_app.command("verify")

@@ -6,6 +6,7 @@
 3. The actions of all of them are taken, in that order, each once. So `withhold` stands beside
    an escalation: the recording stays out of the annotation sample, and the specialists of its
    queue still hear it, because they must.
+4. What was only screened (`triage.screen`) is withheld, whatever else is met.
 
 What isn't known is decided towards a person's attention. A flag that the recording can't support
 may be true or false: a rule that sends it to somebody is met if it would be met by either, any
@@ -22,12 +23,18 @@ from typing import Literal
 
 from triage.policy.conditions import MAX_FLAGS, Conditions, Value
 from triage.policy.model import NO_RULE, Policy
-from triage.policy.parts import TIERS, Category, Consequence
+from triage.policy.parts import TIERS, Action, Category, Consequence, Verb
 from triage.policy.scan import EVENTS
 from triage.policy.surroundings import typed
 from triage.records import Decision, Scores
 
 _RANK = {tier: rank for rank, tier in enumerate(TIERS)}
+SCREENED = "screened"
+FIRST_LOOK = Consequence(
+    tier="E0",
+    actions=(Action(Verb.WITHHOLD),),
+    reason="Only a first look was taken, so it stays out of the annotation sample.",
+)
 _MET_BY_NOTHING = Consequence(tier="E0", actions=(), reason="No rule was met.")
 
 Counts = Mapping[str, Mapping[str, int]]  # by window and category
@@ -76,6 +83,8 @@ def decide(
     failed = failed or any(one is None for _, one in asked)
     met: list[tuple[str, Consequence]] = [(rule.id, rule) for rule, one in asked if one]
     met += _fallbacks_met(scores, policy, failed=failed)
+    if scores.screened:
+        met.append((SCREENED, FIRST_LOOK))
     name, decisive = max(met, key=_tier_rank, default=(NO_RULE, _MET_BY_NOTHING))
     return Decision(
         tier=decisive.tier,
