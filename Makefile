@@ -40,8 +40,8 @@ serve: $(VENV)/base
 	@$(BIN)/triage serve
 
 test: $(VENV)/dev
-	@echo "==> Running the tests"
-	@$(BIN)/python -m pytest
+	@echo "==> Running the tests, file by file on all cores"
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 test-train: $(TRAIN)/installed
 	@echo "==> Running the tests of fine-tuning and export"

@@ -107,7 +107,8 @@ def test_no_line_goes_untested() -> None:
     assert [line for line in LINES if not line.startswith(kinds)] == []
     assert len(COMMANDS) >= 7
     assert len(REQUESTS) >= 2
-    assert len(blocks("python")) == len(blocks("json")) == 1
+    assert [ADDRESS in block for block in blocks("python")] == [True, False]
+    assert len(blocks("json")) == 1
 
 
 def test_make_knows_its_targets() -> None:
@@ -126,9 +127,9 @@ def test_every_option_is_known_and_none_is_missing(arguments: list[str]) -> None
     command.make_context("triage", rest)
 
 
-def test_options_told_by_themselves_are_those_of_training_and_promoting() -> None:
+def test_options_told_by_themselves_are_those_of_some_command() -> None:
     commands: Any = get_command(app).commands  # type: ignore[attr-defined]
-    told = (commands["train"], commands["promote"])
+    told = (commands["train"], commands["promote"], commands["batch"])
     known = {option for one in told for parameter in one.params for option in parameter.opts}
     named = {option for code in re.findall(r"`(--[^`]+)`", README) for option in code.split()}
     assert {option for option in named if option.startswith("--")} <= known
@@ -175,9 +176,18 @@ def test_requests_are_answered(line: str, url: str, environment: dict[str, str])
 @pytest.mark.models
 @pytest.mark.service
 def test_python_runs(url: str, environment: dict[str, str]) -> None:
-    (block,) = blocks("python")
-    assert ADDRESS in block
+    block = blocks("python")[0]
     run([sys.executable, "-c", block.replace(ADDRESS, url)], environment)
+
+
+@pytest.mark.models
+def test_results_are_read_as_shown(environment: dict[str, str], state: Path) -> None:
+    (batch,) = (one for one in COMMANDS if one[0] == "batch")
+    out = str(state / "run")
+    placed = [out if one == "var/run" else one for one in batch]
+    run([sys.executable, "-m", "triage", *placed], environment)  # or it is there already
+    printed = run([sys.executable, "-c", blocks("python")[1].replace("var/run", out)], environment)
+    assert "E0" in printed
 
 
 @pytest.mark.models
