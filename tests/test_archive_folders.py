@@ -18,6 +18,7 @@ from archives import (
     zipped,
 )
 
+from triage.archive.sources import shards, survey
 from triage.errors import BadField
 from triage.records import Recording
 
@@ -145,3 +146,25 @@ def test_folder_of_a_store_that_cannot_be_listed_is_an_entry(
     assert len(recordings(found)) == 1
     assert unreadable(found)[0].id == f"{url}/sub"
     assert SECRET not in unreadable(found)[0].error.detail
+
+
+@pytest.mark.parametrize("name", ["p.tar", "p.zip", "p.tar.gz"])
+def test_pipe_named_as_an_archive_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    laid_out(tmp_path, {"a.wav": b"1"})
+    os.mkfifo(tmp_path / name)
+    (shard,) = shards(str(tmp_path))
+    survey(shard)
+    found = given(tmp_path)
+    assert len(recordings(found)) == 1
+    (one,) = unreadable(found)
+    assert "pipe or a device" in one.error.detail
+
+
+def test_zip_that_cannot_be_opened_costs_nothing_but_itself(tmp_path: Path) -> None:
+    laid_out(tmp_path, {"a.wav": b"1"})
+    (tmp_path / "gone.zip").symlink_to("nowhere")
+    (tmp_path / "loop.zip").symlink_to("loop.zip")
+    (shard,) = shards(str(tmp_path))
+    assert survey(shard).recordings == 3
+    found = given(tmp_path)
+    assert (len(recordings(found)), len(unreadable(found))) == (1, 2)

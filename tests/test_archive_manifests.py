@@ -6,7 +6,8 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -255,3 +256,48 @@ def test_url_of_another_scheme_is_an_error(tmp_path: Path, url: str) -> None:
     (only,) = unreadable(given(tmp_path / "m.jsonl"))
     assert isinstance(only.error, BadField)
     assert url not in only.error.detail
+
+
+def test_row_of_csv_that_is_too_long_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "LONGEST_ROW", 50)
+    long, lines = "x" * 200, '"\n' + '","\n' * 30 + '"'
+    for bad in (f"2,{long}", f'2,"{long}"', lines):
+        found = from_csv(tmp_path, f"id,text\n1,hi\n{bad}\n3,hello\n")
+        assert found[0] == Recording("1", transcript="hi")
+        # Where a row of many lines was left, nobody knows whether a quote is open.
+        assert bad is lines or found[2:] == [Recording("3", transcript="hello")]
+        assert isinstance(found[1], Unreadable)
+        assert found[1].id == f"{tmp_path}/m.csv:3"
+        assert found[1].error.slug == "too-large"
+    assert len(recordings(from_csv(tmp_path, "id,text\n" + "1,hi\n" * 30))) == 30
+
+
+def test_row_of_parquet_is_no_matter_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    monkeypatch.setattr(tables, "LONGEST_CELL", 9)
+    offsets = pa.py_buffer(b"".join(n.to_bytes(4, "little") for n in (0, 2, 4, 14, 16)))
+    text = pa.StringArray.from_buffers(4, offsets, pa.py_buffer(b"\xff\xfehixxxxxxxxxxyo"))
+    twice = [(SECRET, 1), (SECRET, 2)]
+    context = pa.array([[], twice, [], [("a", 1)]], pa.map_(pa.string(), pa.int64()))
+    table = pa.table({"id": list("1234"), "text": text, "context": context})
+    pq.write_table(table, tmp_path / "m.parquet")
+    *bad, good = given(tmp_path / "m.parquet")
+    assert good == Recording("4", transcript="yo", context={"a": 1})
+    told = [one.error for one in unreadable(bad)]
+    assert [one.slug for one in told] == ["bad-encoding", "bad-encoding", "too-large"]
+    assert SECRET not in f"{[one.detail for one in told]} {[str(one) for one in recwarn]}"
+
+
+def test_context_of_parquet_is_as_json_has_it(tmp_path: Path) -> None:
+    inner = [{"d": Decimal("1.5"), "t": [date(2026, 5, 4)], "n": None}]
+    table = pa.table({"id": ["1"], "text": ["hi"], "context": inner, "context.b": [[{"c": 1}]]})
+    pq.write_table(table, tmp_path / "m.parquet")
+    (one,) = recordings(given(tmp_path / "m.parquet"))
+    assert one.context == {"d": 1.5, "t": ["2026-05-04"], "b": [{"c": 1}]}
+    table = pa.table({"id": ["1"], "text": ["hi"], "context.b": [b"x"]})
+    pq.write_table(table, tmp_path / "m.parquet")
+    (bad,) = unreadable(given(tmp_path / "m.parquet"))
+    assert bad.error.slug == "bad-field"

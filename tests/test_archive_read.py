@@ -220,7 +220,7 @@ def test_manifest_that_breaks_off_says_so(tmp_path: Path, monkeypatch: pytest.Mo
 
     file = write(tmp_path, {"id": "1", "text": "hello"}, {"id": "2", "text": "hello"})
     torn = Torn(file.read_bytes())
-    monkeypatch.setattr(Path, "open", lambda *_: torn)
+    monkeypatch.setattr(manifests, "opened", lambda _: torn)
     first, second = read([file])
     assert first == Recording("1", transcript="hello")
     assert isinstance(second, Unreadable)

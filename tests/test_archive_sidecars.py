@@ -177,3 +177,19 @@ def test_whatever_a_sidecar_holds_it_is_read_or_counted(content: bytes) -> None:
             said, unreadable = said_by({suffix: Beside(("", ""), suffix, read)})
             assert unreadable in (0, 1)
             (said.text or "").encode()
+
+
+@pytest.mark.parametrize("suffix", [".srt", ".vtt"])
+@pytest.mark.parametrize("many", ["<a", "{\\\\", "\n", "<", "< i", "{"])
+def test_time_to_read_cues_grows_with_their_length_alone(suffix: str, many: str) -> None:
+    said = f"hello {many * 200_000} world"  # read for minutes, if each is searched to the end
+    text = f"WEBVTT\n\n00:00:01.000 --> 00:00:02.000\n{said}\n"
+    if suffix == ".srt":
+        text = text.replace(".000", ",000")
+    said_by({suffix: Beside(("", "x"), suffix, text.encode)})
+
+
+def test_context_too_deep_is_counted_and_the_audio_stays() -> None:
+    text = '{"text": "hello", "context": {"a": ' + "[" * 200 + "]" * 200 + "}}"
+    said, unreadable = said_by({".json": Beside(("", "x"), ".json", text.encode)})
+    assert (said.text, unreadable) == (None, 1)

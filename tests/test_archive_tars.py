@@ -236,3 +236,60 @@ def test_whatever_is_overwritten_reading_ends_with_entries(
     packed = bytearray(gzip.compress(tarred(TWO)))
     packed[where % len(packed) :][: len(what)] = what
     assert of(folder, bytes(packed))
+
+
+def _header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size, info.type = size, kind
+    return info.tobuf()
+
+
+def test_size_that_lies_ends_the_archive_soon(tmp_path: Path) -> None:
+    lying = tarfile.TarInfo("y.wav")
+    lying.size = 10**18
+    (tmp_path / "x.tar").write_bytes(tarred({"a.wav": b"1"})[:1024] + lying.tobuf())
+    found = given(tmp_path / "x.tar")
+    assert len(recordings(found)) == 1
+    assert [one.error.slug for one in unreadable(found)] == ["too-large", "damaged-archive"]
+
+
+def test_map_of_holes_is_not_read_whatever_its_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tars, "LONGEST_HEADER", 2**13)
+    head = tarfile.TarInfo("y.wav")
+    head.pax_headers = {
+        "GNU.sparse.major": "1",
+        "GNU.sparse.minor": "0",
+        "GNU.sparse.realsize": "9",
+    }
+    head.size = 2**30
+    new = head.tobuf(tarfile.PAX_FORMAT) + b"999999999\n" + b"1\n" * 2**13
+    old = bytearray(_header("y.wav", 512, tarfile.GNUTYPE_SPARSE))
+    old[257:265], old[482], old[148:156] = b"ustar  \0", 1, b" " * 8
+    old[148:156] = b"%06o\0 " % sum(old)
+    block = b"00000000001\0" * 42 + b"\1" + bytes(7)
+    for content in (new, bytes(old) + block * 2**6):
+        (tmp_path / "x.tar").write_bytes(content)
+        (one,) = unreadable(given(tmp_path / "x.tar"))
+        assert "map of a sparse member" in one.error.detail
+
+
+def test_what_is_said_of_all_members_is_not_heaped_up(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    class Watched(tarfile.TarFile):
+        def next(self) -> tarfile.TarInfo | None:
+            seen.append(len(self.pax_headers))
+            return super().next()
+
+    for n in range(3):
+        note = tarfile.TarInfo.create_pax_global_header({f"key{n}": "1"})
+        with (tmp_path / "x.tar").open("ab") as file:
+            file.write(note + _header(f"{n}.wav", 1) + b"1" + bytes(511))
+    with (tmp_path / "x.tar").open("ab") as file:
+        file.write(bytes(1024))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tarfile, "open", Watched.open)
+        assert len(recordings(given(tmp_path / "x.tar"))) == 3
+    assert max(seen) == 1

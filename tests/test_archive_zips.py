@@ -148,3 +148,34 @@ def test_whatever_is_overwritten_reading_ends_with_entries(
     spoilt = bytes(whole[: where % len(whole)]) + what + bytes(whole[where % len(whole) :])
     of(tmp_path_factory.mktemp("zip"), bytes(whole))
     of(tmp_path_factory.mktemp("zip"), spoilt)
+
+
+def test_name_that_is_not_the_utf8_it_claims_to_be_costs_itself_at_most(tmp_path: Path) -> None:
+    packed = zipped({"ä.wav": b"1", "z.wav": b"2"}).replace("ä".encode(), b"\xff\xfe")
+    (tmp_path / "x.zip").write_bytes(packed)
+    found = given(tmp_path / "x.zip")
+    assert len(found) == 2
+    assert [one.audio for one in recordings(found) if one.id.endswith("/z.wav")] == [b"2"]
+
+
+def test_members_that_share_their_bytes_are_not_read(tmp_path: Path) -> None:
+    whole = zipped({"a.wav": bytes(900), "z.wav": b"2"})
+    start, end = whole.find(b"PK\1\2"), whole.find(b"PK\5\6")
+    first = whole[start : whole.find(b"PK\1\2", start + 1)]
+    added = bytearray(whole[end:])
+    added[8:12] = (12).to_bytes(2, "little") * 2
+    added[12:16] = (end - start + 10 * len(first)).to_bytes(4, "little")
+    (tmp_path / "x.zip").write_bytes(whole[:end] + first * 10 + bytes(added))
+    found = given(tmp_path / "x.zip")
+    assert [one.audio for one in recordings(found)] == [b"2"]
+    assert {one.error.slug for one in unreadable(found)} == {"damaged-archive"}
+    assert len(unreadable(found)) == 11
+
+
+def test_list_of_members_is_not_read_whatever_its_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x.zip").write_bytes(zipped({f"{n}.wav": b"1" for n in range(9)}))
+    monkeypatch.setattr(zips, "LONGEST_LISTING", 100)
+    (one,) = unreadable(given(tmp_path / "x.zip"))
+    assert "list of members" in one.error.detail

@@ -290,6 +290,13 @@ def test_refused(tmp_path: Path, source: bytes, error: type[TriageError]) -> Non
             decode(given_as, LIMITS)
 
 
+@pytest.mark.parametrize("name", ["a" * 5_000, "a.wav/b.wav"])
+def test_a_path_that_cannot_be_one_is_told(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.wav").touch()
+    with pytest.raises(UnsupportedAudio):
+        decode(tmp_path / name)
+
+
 def test_only_a_regular_file_is_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "jane-doe.fifo")  # opening it would wait for ever
     for name in (".", "jane-doe.fifo", "jane-doe.missing"):

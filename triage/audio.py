@@ -119,9 +119,9 @@ def _open_file(source: bytes | Path, max_bytes: int) -> Iterator[BinaryIO]:
         _check_size(len(source), max_bytes)
         yield BytesIO(source)
         return
-    if not source.is_file():
-        raise UnsupportedAudio("The path is not that of a regular file. Name an audio file.")
     try:
+        if not source.is_file():
+            raise UnsupportedAudio("The path is not that of a regular file. Name an audio file.")
         raw = FileIO(source)
         size = raw.seek(0, 2)
         raw.seek(0)

@@ -117,9 +117,16 @@ def _row(line: bytes, place: str, manifest: str) -> Entry:
         return Unreadable(place, error)
 
 
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):  # the text that a parser leaves out would go unscored
+        raise BadField("The line has a name twice in one object. Give each once.")
+    return found
+
+
 def _object(line: bytes) -> Mapping[str, Any]:
     try:
-        row = json.loads(line)
+        row = json.loads(line, object_pairs_hook=_each_once)
     except (ValueError, RecursionError):
         raise BadEncoding("The line is not JSON in UTF-8. Write one object a line.") from None
     if not isinstance(row, dict):

@@ -21,6 +21,7 @@ from triage.archive.entries import (
     PassedOver,
     Unreadable,
 )
+from triage.archive.rows import check_context
 from triage.records import Recording
 
 LONGEST_SIDECAR = 8 * 2**20  # bytes; as long as a line of a manifest may be
@@ -168,6 +169,7 @@ def _object(text: str) -> Said:
     context = {} if context is None else context
     if not isinstance(words, str | None) or not isinstance(context, dict):
         raise ValueError
+    check_context(context)
     (words or "").encode()  # half a character can't be scored
     return Said(words, context)
 
@@ -176,7 +178,7 @@ def _web_cues(text: str) -> Said:
     if not text.startswith("WEBVTT"):
         raise ValueError
     # Names of speakers, times and classes stand in tags of the format's own.
-    return _cues(text, "vtt", lambda cue: html.unescape(re.sub(r"<[^>]*>", "", cue)))
+    return _cues(text, "vtt", lambda cue: html.unescape(re.sub(r"<[^<>]*>", "", cue)))
 
 
 def _srt_cues(text: str) -> Said:
@@ -186,11 +188,14 @@ def _srt_cues(text: str) -> Said:
 def _cues(text: str, form: str, clean: Callable[[str], str]) -> Said:
     from pysubs2 import SSAFile
 
+    # A bracket that nothing closes, and lines that hold nothing, would each be searched from to the
+    # end: for hours, if there are a million of them.
+    text = re.sub(r"\n{3,}", "\n\n", re.sub(r"<(?![^<>]*>)", " ", text))
     cues = [cue for cue in SSAFile.from_string(text, format_=form) if not cue.is_comment]
     if not cues and ("-->" in text or (form == "srt" and text.strip())):
         raise ValueError
     # Its own plain text leaves out whatever stands in braces, and so would a word of a caller.
-    bare = (re.sub(r"\{\\[^}]*\}|\\[Nnh]", " ", cue.text) for cue in cues)
+    bare = (re.sub(r"\{\\[^{}]*\}|\\[Nnh]", " ", cue.text) for cue in cues)
     return Said(" ".join(clean(" ".join(bare)).split()))
 
 

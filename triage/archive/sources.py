@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -221,7 +220,9 @@ def _count(shard: Shard) -> int | None:
         return None
     try:
         return zips.count(shard.place)
-    except (InputError, zipfile.BadZipFile, NotImplementedError, ValueError, EOFError):
+    except SetupError:
+        raise
+    except Exception:  # each store has errors of its own
         return 1  # which says what is wrong with the whole
 
 

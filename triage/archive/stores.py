@@ -9,14 +9,14 @@ import io
 import os
 import posixpath
 import re
+import stat
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from triage.errors import BadField, BadSetting
+from triage.errors import BadField, BadSetting, DamagedArchive
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -99,17 +99,33 @@ def with_scheme(url: str, path: str) -> str:
 
 
 def opened(place: str) -> io.BufferedReader:
-    """A file here or in a store, to be read from its start; one in a store tries again."""
+    """A file here or in a store, to be read from its start; one in a store tries again.
+
+    Raises:
+        DamagedArchive: It is a pipe or a device, which may be waited for, or read, without end.
+    """
     if not is_url(place):
-        return Path(place).open("rb")
+        return _regular(place)
     fs = store(place)
     return io.BufferedReader(_Patient(patiently(lambda: fs.open(place, "rb"))), BLOCK)
+
+
+def _regular(place: str) -> io.BufferedReader:
+    file = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        kind = os.fstat(file).st_mode
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+            raise DamagedArchive("It is a pipe or a device, so it isn't read. Put a file there.")
+        return os.fdopen(file, "rb")  # or why not, if it is a folder
+    except BaseException:
+        os.close(file)
+        raise
 
 
 def read_bounded(place: str, most: int) -> bytes:
     """Up to `most` bytes of a file and one more, so that a longer one can be told from it."""
     if not is_url(place):
-        with open(place, "rb") as file:
+        with _regular(place) as file:
             return file.read(most + 1)
     fs = store(place)
     # Each kind of store in the way that asks for no more than this: HTTPS in one stream, since

@@ -6,16 +6,19 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from decimal import Decimal
+from typing import Any, Self
 
 from triage.archive.entries import Unreadable, plain
 from triage.archive.kinds import suffix_of
-from triage.archive.rows import FIELDS, IGNORED
-from triage.archive.stores import opened
-from triage.errors import BadEncoding, BadField, InputError
+from triage.archive.rows import DEEPEST_CONTEXT, FIELDS, IGNORED
+from triage.archive.stores import BLOCK, opened
+from triage.errors import BadEncoding, BadField, InputError, TooLarge
 
 LONGEST_CELL = 2**23  # characters; a quote that nobody closed swallows no more than that
+LONGEST_ROW = 2**23  # characters, of CSV; one row may have any number of cells and lines
 BATCH = 256  # rows of Parquet in memory; each may hold a transcript of 1.2 MB
+TEXTS = ("id", "audio", "text")
 PREFIX = "context."  # of a column for one name of the context
 
 Raw = tuple[str, Mapping[str, Any] | Unreadable]
@@ -41,7 +44,7 @@ def check(table: str) -> None:
     """
     with opened(table) as stream:
         if suffix_of(table) == ".csv":
-            _header(_reader(stream))
+            _header(_reader(stream)[1])
         else:
             with _open_parquet(stream) as parquet:
                 check_columns(parquet.schema_arrow.names)
@@ -106,12 +109,25 @@ def _context(value: Any) -> dict[str, Any]:
         return {}
     if not isinstance(value, dict):
         raise BadField("The column context is not an object.")
-    return {name: _plain(one) for name, one in value.items() if one is not None}
+    found: dict[str, Any] = _plain({name: one for name, one in value.items() if one is not None})
+    return found
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, depth: int = 0) -> Any:
     """Times and the like as JSON would have them, as policies are written for that."""
-    return value.isoformat() if hasattr(value, "isoformat") else value
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, Decimal):
+        return float(value)
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    # What is deeper than that is refused with every row of any format.
+    if isinstance(value, list) and depth <= DEEPEST_CONTEXT:
+        return [_plain(one, depth + 1) for one in value]
+    named = isinstance(value, dict) and all(isinstance(name, str) for name in value)
+    if named and depth <= DEEPEST_CONTEXT:
+        return {name: _plain(one, depth + 1) for name, one in value.items()}
+    raise BadField("The column context holds what JSON has no kind for, or is nested too deep.")
 
 
 def _told(place: str, row: Mapping[str, Any]) -> Raw:
@@ -125,11 +141,38 @@ def _told(place: str, row: Mapping[str, Any]) -> Raw:
 # CSV -----------------------------------------------------------------------------------------
 
 
-def _reader(stream: io.BufferedReader) -> Any:
+def _reader(stream: io.BufferedReader) -> tuple[_Lines, Any]:
     # Not pyarrow's: it ends with the first row that is no CSV, or leaves that out unsaid.
     csv.field_size_limit(LONGEST_CELL)
-    text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
-    return csv.reader(text, strict=True)
+    lines = _Lines(io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline=""))
+    return lines, csv.reader(lines, strict=True)
+
+
+class _Lines:
+    """Lines of a table, none longer than a row may be; nor may a row of many lines be."""
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        self._text = text
+        self.number = 0  # of those read
+        self.left = LONGEST_ROW  # characters that may still be of the row that is read
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(self.left + 1)
+        if not line:
+            raise StopIteration
+        self.number += 1
+        if len(line) > self.left:
+            while line and not line.endswith(("\n", "\r")):
+                line = self._text.readline(BLOCK)
+            raise TooLarge(
+                f"The row is longer than {LONGEST_ROW} characters. Send less text in one row.",
+                limit=LONGEST_ROW,
+            )
+        self.left -= len(line)
+        return line
 
 
 def _header(reader: Any) -> list[str]:
@@ -143,12 +186,16 @@ def _header(reader: Any) -> list[str]:
 
 def _csv(stream: io.BufferedReader, name: str) -> Iterator[Raw]:
     """Rows by the line on which they begin; bytes that are no UTF-8 spoil only their own row."""
-    reader = _reader(stream)
+    lines, reader = _reader(stream)
     header = _header(reader)
     while True:
-        place = f"{name}:{reader.line_num + 1}"
+        place = f"{name}:{lines.number + 1}"
+        lines.left = LONGEST_ROW
         try:
             cells = next(reader, None)
+        except TooLarge as error:
+            yield place, Unreadable(place, error)
+            continue
         except csv.Error:
             message = "The row is no CSV: a quote is left open, or stands inside a cell."
             yield place, Unreadable(place, BadEncoding(message))
@@ -177,13 +224,18 @@ def _open_parquet(stream: io.BufferedReader) -> Any:
     import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(stream, pre_buffer=False)
-    except pa.ArrowException:
+        # Text of which many rows have the same isn't written out for each: a file of kilobytes
+        # could fill the memory.
+        names = pq.ParquetFile(stream, pre_buffer=False).schema_arrow.names
+        stream.seek(0)
+        texts = [one for one in TEXTS if one in names]
+        return pq.ParquetFile(stream, pre_buffer=False, read_dictionary=texts)
+    except (pa.ArrowException, OSError):
         raise _damaged() from None
 
 
 def _damaged() -> BadEncoding:
-    return BadEncoding("The manifest breaks off, is damaged, or is no Parquet file.")
+    return BadEncoding("The manifest breaks off, is damaged, encrypted, or is no Parquet file.")
 
 
 def _parquet(stream: io.BufferedReader, name: str) -> Iterator[Raw]:
@@ -196,8 +248,21 @@ def _parquet(stream: io.BufferedReader, name: str) -> Iterator[Raw]:
         wanted = [one for one in names if one in FIELDS or one.startswith(PREFIX)]
         try:
             for batch in table.iter_batches(BATCH, columns=wanted):
-                for row in batch.to_pylist(maps_as_pydicts="lossy"):
+                for at in range(batch.num_rows):
                     number += 1
-                    yield _told(f"{name}:{number}", row)
-        except pa.ArrowException:
+                    yield _from_batch(f"{name}:{number}", batch.slice(at, 1))
+        except (pa.ArrowException, OSError):
             raise _damaged() from None
+
+
+def _from_batch(place: str, batch: Any) -> Raw:
+    """A row by itself, so that what is wrong with it is no matter of the others."""
+    try:
+        (row,) = batch.to_pylist(maps_as_pydicts="strict")
+    except (ValueError, KeyError):  # of which neither says what a caller wrote
+        message = "The row has text that isn't UTF-8, or a map with a name twice."
+        return place, Unreadable(place, BadEncoding(message))
+    if any(isinstance(one, str) and len(one) > LONGEST_CELL for one in row.values()):
+        message = f"The row has a text longer than {LONGEST_CELL} characters. Send less."
+        return place, Unreadable(place, TooLarge(message, limit=LONGEST_CELL))
+    return _told(place, row)

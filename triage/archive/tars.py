@@ -13,6 +13,7 @@ import lzma
 import tarfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, BinaryIO, Self, cast
 
 from triage.archive.entries import SPECIAL, Entry, PassedOver, Unreadable, plain
@@ -25,6 +26,8 @@ MOST_PASSED = 2**30  # bytes that may come out of a compressed stream without a 
 STEEPEST = 200  # times as many bytes out as in; speech that is stored well gives 1, silence 1,000
 LONGEST_HEADER = 2**20  # bytes of names and attributes; they are read into memory whole
 XZ_MEMORY = 2**28  # bytes; xz -9 takes 65 MiB
+XZ_BLOCK = 2**13  # bytes; what is left of one is copied for each stream that begins in it
+MOST_ENDS = 16  # reads at the end; a header that lies about a size makes for billions
 _IN_HEADERS = (
     tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE,
     tarfile.SOLARIS_XHDTYPE,
@@ -70,6 +73,7 @@ def _members(place: str, stream: _Expanding, max_bytes: int) -> Iterator[Audio |
     )
     while (header := tar.next()) is not None:
         tar.members.clear()  # type: ignore[attr-defined]  # or it would keep a million of them
+        cast(Any, tar).pax_headers.clear()  # and copy what was said of all of them for each
         one = _part(place, tar, header, max_bytes)
         if one is not None:
             yield one
@@ -118,6 +122,37 @@ class _Header(tarfile.TarInfo):
             raise _Stopped("The name of a member is longer than any name is")
         return header
 
+    def _proc_sparse(self, tarfile: Any) -> Any:
+        with _bounded(tarfile):
+            return super()._proc_sparse(tarfile)  # type: ignore[misc]
+
+    def _proc_gnusparse_10(self, next: Any, pax_headers: Any, tarfile: Any) -> None:
+        with _bounded(tarfile):
+            super()._proc_gnusparse_10(next, pax_headers, tarfile)  # type: ignore[misc]
+
+
+@contextmanager
+def _bounded(tar: Any) -> Iterator[None]:
+    """Ends the archive at a map of holes that is longer than any is; it is kept in memory."""
+    stream, tar.fileobj = tar.fileobj, _Bounded(tar.fileobj)
+    try:
+        yield
+    finally:
+        tar.fileobj = stream
+
+
+class _Bounded:
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._left = LONGEST_HEADER
+        self.tell = stream.tell
+
+    def read(self, size: int) -> bytes:
+        self._left -= size
+        if self._left < 0:
+            raise _Stopped("The map of a sparse member is longer than any is")
+        return bytes(self._stream.read(size))
+
 
 class _Expanding(io.RawIOBase):
     """The tar in a file that may be compressed; ends what grows without giving anything."""
@@ -125,7 +160,7 @@ class _Expanding(io.RawIOBase):
     def __init__(self, raw: io.BufferedReader) -> None:
         self._taken = _Taken(raw)
         self._inner = _expanded(self._taken)
-        self._out = self._out_before = self._in_before = 0
+        self._out = self._out_before = self._in_before = self._ends = 0
 
     def readable(self) -> bool:
         return True
@@ -137,6 +172,9 @@ class _Expanding(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         block = bytes(self._inner.read(size))
         self._out += len(block)
+        self._ends += not block
+        if self._ends > MOST_ENDS:
+            raise _Stopped("It breaks off or is damaged, or is no tar file")
         passed = self._out - self._out_before
         if passed > MOST_PASSED and passed > STEEPEST * (self._taken.bytes - self._in_before):
             raise _Stopped(
@@ -195,12 +233,12 @@ class _Xz:
     def read(self, size: int) -> bytes:
         while True:
             if self._inner.eof:
-                self._rest = (self._inner.unused_data or self._taken.read(BLOCK)).lstrip(b"\0")
+                self._rest = (self._inner.unused_data or self._taken.read(XZ_BLOCK)).lstrip(b"\0")
                 if not self._rest:
                     return b""
                 self._new()
             if self._inner.needs_input and not self._rest:
-                self._rest = self._taken.read(BLOCK)
+                self._rest = self._taken.read(XZ_BLOCK)
                 if not self._rest:
                     raise EOFError
             block = self._inner.decompress(self._rest, size)

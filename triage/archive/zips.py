@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+import io
 import lzma
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import BinaryIO, cast
 
 from triage.archive.entries import Entry, Unreadable, plain
 from triage.archive.members import id_of, linked, part, wanted
 from triage.archive.sidecars import Audio, Beside, key_of
-from triage.archive.stores import opened, reason
+from triage.archive.stores import BLOCK, opened, reason
 from triage.audio import AUDIO_SUFFIXES
 from triage.errors import DamagedArchive, InputError, SetupError
 
-ENCRYPTED = 0x1  # of a member's flags
+ENCRYPTED, UTF8 = 0x1, 0x800  # of a member's flags
+CENTRAL = b"PK\1\2"  # begins an entry of the list of members
+ENTRY = struct.Struct("<8xH18xHHH12x")  # its flags, and how long name, extra field and comment are
+LONGEST_LISTING = 2**28  # bytes; two million members
 
 
 def parts(place: str, max_bytes: int) -> Iterator[Audio | Beside | Entry]:
     """The members of a zip file; what is wrong with one of them is no matter of the others."""
     try:
         with _directory(place) as archive:
+            shared = _shared(archive)
             for info in sorted(archive.infolist(), key=lambda one: key_of(one.filename)):
                 if not info.is_dir():
-                    yield _part(place, archive, info, max_bytes)
+                    yield _part(place, archive, info, max_bytes, info.header_offset in shared)
     except SetupError:
         raise
     except InputError as error:
@@ -44,8 +51,50 @@ def _directory(place: str) -> Iterator[zipfile.ZipFile]:
                 "A zip file is read from its end, and the server gives files only from their "
                 "start. Fetch it first, or pack it as a tar file."
             )
-        with zipfile.ZipFile(raw) as archive:
+        listing = _Listing(raw)
+        with zipfile.ZipFile(cast(BinaryIO, listing)) as archive:
+            listing.ended = True
             yield archive
+
+
+class _Listing:
+    """A zip file whose names can all be read: one that isn't the UTF-8 it claims to be is taken
+    for bytes, or it would cost all members of the archive.
+    """
+
+    def __init__(self, raw: io.BufferedReader) -> None:
+        self._raw = raw
+        self.ended = False
+        self.seek, self.tell, self.seekable = raw.seek, raw.tell, raw.seekable
+
+    def read(self, size: int = -1) -> bytes:
+        if self.ended:
+            return self._raw.read(size)
+        if size > LONGEST_LISTING:
+            raise DamagedArchive(
+                f"Its list of members is longer than {LONGEST_LISTING} bytes. Pack it in parts."
+            )
+        content = self._raw.read(size)
+        return _claiming_less(content) if content.startswith(CENTRAL) else content
+
+
+def _claiming_less(listing: bytes) -> bytes:
+    held, at = bytearray(listing), 0
+    while held.startswith(CENTRAL, at) and len(held) >= at + ENTRY.size:
+        flags, *lengths = ENTRY.unpack_from(held, at)
+        name = held[at + ENTRY.size : at + ENTRY.size + lengths[0]]
+        if flags & UTF8 and not _is_utf8(name):
+            held[at + 8 : at + 10] = (flags & ~UTF8).to_bytes(2, "little")
+        at += ENTRY.size + sum(lengths)
+    return bytes(held)
+
+
+def _is_utf8(name: bytes | bytearray) -> bool:
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _broken(place: str, what: str) -> Unreadable:
@@ -53,7 +102,7 @@ def _broken(place: str, what: str) -> Unreadable:
 
 
 def _part(
-    place: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo, max_bytes: int
+    place: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo, max_bytes: int, shared: bool
 ) -> Audio | Beside | Entry:
     found = wanted(place, info.filename)
     if not isinstance(found, tuple):
@@ -61,7 +110,29 @@ def _part(
     id = id_of(place, info.filename)
     if stat.S_ISLNK(info.external_attr >> 16):
         return linked(id, *found)
-    return part(id, *found, info.file_size, lambda most: _content(archive, info, most), max_bytes)
+
+    def read(most: int) -> bytes:
+        if shared:
+            raise DamagedArchive("The member shares its bytes with another. Zip it again.")
+        return _content(archive, info, most)
+
+    return part(id, *found, info.file_size, read, max_bytes)
+
+
+def _shared(archive: zipfile.ZipFile) -> set[int]:
+    """Where members begin that reach into the next one: a small file could hold any number of them.
+
+    Of several in one place, as of one within another, none is read.
+    """
+    shared: set[int] = set()
+    reached, begun = -1, -1
+    for info in sorted(archive.infolist(), key=lambda one: one.header_offset):
+        if info.header_offset < reached:
+            shared |= {info.header_offset, begun}
+        end = info.header_offset + zipfile.sizeFileHeader + info.compress_size  # type: ignore[attr-defined]
+        if end > reached:
+            reached, begun = end, info.header_offset
+    return shared
 
 
 def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> bytes:
@@ -73,8 +144,11 @@ def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> byte
     if info.flag_bits & ENCRYPTED:
         raise DamagedArchive("The member is encrypted. Send it without a password.")
     try:
-        with archive.open(info) as member:
-            return member.read(most + 1)
+        held = bytearray()
+        with archive.open(info) as member:  # whose `read` expands as much as it is asked for
+            while len(held) <= most and (more := member.read(min(BLOCK, most + 1 - len(held)))):
+                held += more
+        return bytes(held)
     except NotImplementedError:
         raise DamagedArchive("The member is compressed in a way that isn't read.") from None
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError):
