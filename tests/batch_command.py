@@ -92,10 +92,16 @@ class Runs:
             env=self.environment,
             cwd=self.place,
             start_new_session=True,
+            preexec_fn=_heeds_ctrl_c,
         )
 
     def run(self, *given: str | Path, way: tuple[str, ...] = WHOLE) -> Done:
         return ended(self.begin(*given, way=way))
+
+
+def _heeds_ctrl_c() -> None:
+    """As from a terminal; what runs behind a shell is made to ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def ended(begun: subprocess.Popen[str]) -> Done:

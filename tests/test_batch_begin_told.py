@@ -234,3 +234,11 @@ def test_whatever_a_recording_is_called_it_has_a_row_and_is_counted(
     assert found.rows == len(given) > 0
     assert found.twice == 0
     assert (desk.run / PLAN).read_bytes().isascii()
+
+
+@pytest.mark.parametrize("where", ["", "archive"])
+def test_a_run_does_not_read_what_it_writes(desk: Desk, where: str) -> None:
+    around = desk.run if where else desk.folder
+    around.mkdir(exist_ok=True)
+    with pytest.raises(BatchRefused, match="inside of the source"):
+        desk.open(source=str(around))

@@ -139,12 +139,14 @@ def test_where_nothing_is_asked_no_process_is_begun() -> None:
 # The end of the parent --------------------------------------------------------------------------
 
 RUN = """
+import signal
 from misbehaving import MODEL, measured, task
 from triage.batch import cores
 from triage.batch.cores import Cores
 from triage.records import Recording
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs behind a shell ignores it
     cores.GROUP = 1
     with Cores(task(), MODEL, 1) as engine:
         groups = engine.scored(Recording("", one) for one in (b"sound", b"hang"))

@@ -130,6 +130,7 @@ def open_run(asked: Asked, journal: Journal, settings: Settings) -> Opened:
         AuditFailed: That it begins can't be written.
     """
     found = shards(asked.source)
+    _apart(found, journal.folder)
     picked = asked.picked.model_copy(update={"where": plain(asked.picked.where)})
     Picking(picked)
     artefact = load_artefact(in_service(settings))
@@ -208,6 +209,16 @@ def written_down(guard: Guard, plan: Plan, what: str, more: Mapping[str, Any]) -
         "accepted": list(plan.accepted),
     }
     guard.audit.append("run", body | dict(more), guard.now())
+
+
+def _apart(found: Sequence[Shard], out: Path) -> None:
+    """Refuses a run that would find its own results in its source, each time others."""
+    here = [one.place for one in found if one.kind == "folder" and not is_url(one.place)]
+    if any(out.resolve().is_relative_to(Path(one).resolve()) for one in here):
+        raise BatchRefused(
+            "The folder given with --out is inside of the source, so the source would change "
+            "with every part. Name one outside of it."
+        )
 
 
 def _screen(folder: Path, fixed: Fixed) -> Screen:

@@ -176,7 +176,9 @@ class Worker:
             return ""
         if isinstance(one.audio, Path):
             try:
-                if not one.audio.is_file() or one.audio.stat().st_size > self._most_bytes:
+                # Some that the system makes up are of 0 bytes, and reading them waits for ever.
+                size = one.audio.stat().st_size if one.audio.is_file() else 0
+                if not 0 < size <= self._most_bytes:
                     return ""
             except OSError:
                 return ""
