@@ -21,6 +21,7 @@ from archives import PACKED, laid_out
 
 from triage.__main__ import main
 from triage.cli.exits import Exit
+from triage.settings import settings
 
 KEY = "a key of thirty-two bytes or more"
 WHO = "alice"  # the account, and in every id
@@ -158,8 +159,10 @@ def given(runs: Runs, *command: str | Path) -> Done:
         for name, value in (("argv", ["triage", *map(str, command)]), ("stdout", out)):
             patch.setattr(f"sys.{name}", value)
         patch.setattr("sys.stderr", err)
+        settings.cache_clear()
         with pytest.raises(SystemExit) as raised:
             main()
+        settings.cache_clear()
     return Done(int(raised.value.code or 0), out.getvalue(), err.getvalue())
 
 
