@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,11 @@ def clips(data: Path, least: float = 0.0, most: float = 1e9, *, spoken: bool = F
     ]
 
 
-def texts(data: Path, count: int, seed: int = 0) -> list[str]:
-    """Labelled lines, drawn by chance."""
+def texts(data: Path, count: int, seed: int = 0, sources: Sequence[str] = ()) -> list[str]:
+    """Labelled lines, drawn by chance from some sources, or from all if none are named."""
     with gzip.open(data / "text" / "labels.jsonl.gz", "rt") as lines:
-        found = [json.loads(line)["text"] for line in lines]
+        rows = map(json.loads, lines)
+        found = [row["text"] for row in rows if not sources or row["source"] in sources]
     return random.Random(seed).choices(found, k=count)  # noqa: S311
 
 
@@ -77,9 +78,9 @@ def commands(data: Path, file: Path, count: int) -> float:
     return float(sum(one["seconds"] for one in taken))
 
 
-def said(data: Path, file: Path, count: int, *, alike: bool) -> None:
+def said(data: Path, file: Path, count: int, *, alike: bool, sources: Sequence[str] = ()) -> None:
     """A manifest of texts; made different by a number, unless they may come twice."""
-    lines = texts(data, count)
+    lines = texts(data, count, sources=sources)
     told = lines if alike else [f"{line} {number}" for number, line in enumerate(lines)]
     write(file, ({"id": f"text-{n:06d}", "text": text} for n, text in enumerate(told)))
 

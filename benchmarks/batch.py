@@ -36,7 +36,7 @@ from benchmarks.batch_report import REPORT, is_as_once, report, stage_rows
 from benchmarks.batch_runs import Place, Ran, kept, results, run, unlike
 from benchmarks.protocol import PROJECT
 
-MIXED, COMMANDS, TEXTS, BESIDE = 5_000, 1_000, 20_000, 200  # recordings of each part
+MIXED, COMMANDS, TEXTS, BESIDE = 5_000, 1_000, 10_000, 200  # recordings of each part
 SIZES = (1_000, 10_000, 100_000)  # of what memory is measured over, no two texts alike
 KILLS, SEED = 10, 7
 WITHIN = 0.9  # of the unbroken run's time, in which they are
@@ -47,8 +47,10 @@ PYTHON = PROJECT / ".venv-afternoon" / "bin" / "python"
 FOLLOWS = {"once": ("killed", "ray", "stages")}  # what is compared with it, and so measured anew
 
 Flags = tuple[str, ...]
+COMMAND_SOURCES = ("clinc150", "slurp", "snips")
 SOUNDS: Mapping[str, Flags] = {"transcribed": (), "--sound-only": ("--sound-only",)}
-EXTRA: Sequence[tuple[str, Flags]] = ()  # more ways to run over the texts: name and flags
+# More ways to run over the texts: name and flags.
+EXTRA: Sequence[tuple[str, Flags]] = (("--screen", ("--screen", "models/screen")),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,10 +199,14 @@ def commands(bench: Bench) -> dict[str, Any]:
 
 
 def texts(bench: Bench) -> dict[str, Any]:
-    """Texts of which no two are alike."""
-    different = partial(archives.said, alike=False)
-    with bench.archive("texts", different, bench.count(TEXTS)) as source:
-        return dict(_variants(bench, source, {"as it is": ()} | dict(EXTRA)))
+    """Texts of which no two are alike, from all sources and from those of commands."""
+    found = {}
+    for name, sources in {"all sources": (), "commands": COMMAND_SOURCES}.items():
+        different = partial(archives.said, alike=False, sources=sources)
+        ways = {name: ()} | {f"{name}, {way}": flags for way, flags in EXTRA}
+        with bench.archive("texts", different, bench.count(TEXTS)) as source:
+            found |= dict(_variants(bench, source, ways))
+    return found
 
 
 def _variants(

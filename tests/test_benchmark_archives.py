@@ -28,7 +28,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     (data / "audio" / "clips.jsonl").write_text("".join(json.dumps(one) + "\n" for one in clips))
     with gzip.open(data / "text" / "labels.jsonl.gz", "wt") as lines:
-        lines.writelines(json.dumps({"text": f"line {n}"}) + "\n" for n in range(500))
+        told = ({"text": f"line {n}", "source": "abc"[n % 3]} for n in range(500))
+        lines.writelines(json.dumps(row) + "\n" for row in told)
     return data
 
 
@@ -75,6 +76,11 @@ def test_commands_are_spoken_and_short_and_none_comes_twice_before_all_have(
     assert all(2 <= lengths[one] <= 10 for one in found)
     assert seconds == sum(lengths[one] for one in found)
     assert archives.commands(data, tmp_path / "more.jsonl", 2 * len(spoken)) == 2 * seconds
+
+
+def test_texts_are_of_the_sources_that_are_named(data: Path) -> None:
+    drawn = {int(text.split()[1]) % 3 for text in archives.texts(data, 200, sources=["b", "c"])}
+    assert drawn == {1, 2}
 
 
 @pytest.mark.parametrize("alike", [True, False])

@@ -66,7 +66,9 @@ def bench(tmp_path: Path) -> Bench:
     clips = [{"audio": f"{n}.wav", "seconds": 5.0, "events": {"speech": 1}} for n in range(9)]
     (data / "audio" / "clips.jsonl").write_text("".join(json.dumps(one) + "\n" for one in clips))
     with gzip.open(data / "text" / "labels.jsonl.gz", "wt") as lines:
-        lines.writelines(json.dumps({"text": f"line {n}"}) + "\n" for n in range(9))
+        sources = ("slurp", "calls")
+        rows = ({"text": f"line {n}", "source": sources[n % 2]} for n in range(9))
+        lines.writelines(json.dumps(row) + "\n" for row in rows)
     return Bench(data, out, SCALE, afternoon=tmp_path / "no python")
 
 
@@ -118,8 +120,9 @@ def test_texts_are_run_in_every_way(
     bench: Bench, runs: list[Given], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batch, "EXTRA", (("quicker", ("--quicker",)),))
-    assert list(bench.measured("texts")) == ["as it is", "quicker"]
-    assert {run.rows for run in runs} == {200}
+    ways = ["all sources", "all sources, quicker", "commands", "commands, quicker"]
+    assert list(bench.measured("texts")) == ways
+    assert {run.rows for run in runs} == {100}
     assert runs[-1].flags == ("--quicker",)
 
 

@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import MANIFEST
+from conftest import MANIFEST, PROJECT
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from triage.answer import as_json
+from triage.artefact import load
 from triage.errors import ArtefactRefused
+from triage.labels.read import read_labels
 from triage.manifest import Manifest, SourceNote
 from triage.policy.decide import SCREENED, decide
 from triage.policy.loading import load_policy
@@ -38,7 +40,7 @@ from triage.screen import (
 )
 from triage.settings import Settings
 from triage.taxonomy import CATEGORIES
-from triage.text import spoken_words
+from triage.text import TextEncoder, spoken_words
 from triage.training.screen import write
 from triage.weights import sha256
 
@@ -166,6 +168,24 @@ def test_an_answer_says_so_and_drift_does_not_count_it(fake_processor: Processor
     told = [as_json(one)["results"][0].get("screened", False) for one in answers]
     assert told == [True, False]
     assert counted == [whole]
+
+
+@pytest.mark.models
+def test_the_one_that_ships_finds_what_the_model_finds_in_lines_that_it_never_saw(
+    model: Path, text_encoder: TextEncoder
+) -> None:
+    artefact = load(model)
+    screen = load_screen(model.parent / "screen", artefact.manifest)
+    rows = read_labels([PROJECT / "data/authored/unseen.jsonl.gz"], unsplit="val").rows
+    said = [spoken_words(row.text or "") for row in rows[::8]]
+    scores = artefact.text.calibrated(artefact.text.logits(text_encoder.pooled(said)))
+    found = scores.max(axis=1) >= screen.note.floor
+    missed = [not screen.passes(words) for words, one in zip(said, found, strict=True) if one]
+    assert len(missed) > 50
+    assert sum(missed) <= 0.05 * len(missed)
+    assert not screen.passes(spoken_words("set a timer for ten minutes"))
+    assert screen.note.sources  # measured without each of them in turn
+    assert all(one.licence for one in screen.note.lineage)
 
 
 # Files --------------------------------------------------------------------------------------
