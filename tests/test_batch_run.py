@@ -18,13 +18,13 @@ from batch_parts import NOON
 from breaking import ended, forked, full_at, killed_at
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from run_places import empty, only, place, small_parts, unbroken  # noqa: F401 - fixtures
 from scored_runs import (
     ENTRIES,
     READING,
     ROWS,
     RULED,
     SHORT,
-    ByRule,
     Place,
     clip,
     is_as,
@@ -34,7 +34,6 @@ from scored_runs import (
 )
 
 from triage.archive.entries import Entry
-from triage.batch import run as module
 from triage.batch.journal import Journal
 from triage.errors import AuditFailed, BatchFailed, StoreFailed
 
@@ -44,41 +43,6 @@ DONE = (0, 3, 7, 8)  # decisions, after each part
 NO_SPACE = re.compile(
     r"(The run's folder|Audit: The audit log) can't be written: No space left on device\."
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def small_parts() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "ROWS", ROWS)
-        patch.setattr(os, "fsync", lambda _: None)  # nobody cuts the power here
-        yield
-
-
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a store without a row: a copy is made in no time."""
-    place = Place(tmp_path_factory.mktemp("empty"))
-    place.store().dispose()
-    return place.folder
-
-
-@pytest.fixture(scope="module")
-def only(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return Place(tmp_path_factory.mktemp("only"))
-
-
-@pytest.fixture
-def place(only: Place, empty: Path) -> Place:
-    """Where nothing was done yet."""
-    only.as_in(empty)
-    return replace(only, told=[], engine=ByRule())
-
-
-@pytest.fixture(scope="module")
-def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    place = Place(tmp_path_factory.mktemp("unbroken"))
-    place.go_on()
-    return place
 
 
 def sitting(place: Place, entries: Iterable[Entry] = ENTRIES) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +13,7 @@ import pytest
 from breaking import tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from run_places import empty, only, place, small_parts, unbroken  # noqa: F401 - fixtures
 from scored_runs import (
     ENTRIES,
     GROUP,
@@ -38,41 +38,6 @@ from triage.errors import BatchRefused
 from triage.records import Recording
 
 RECORDINGS = [one for one in ENTRIES if not isinstance(one, PassedOver)]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def small_parts() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "ROWS", ROWS)
-        patch.setattr(os, "fsync", lambda _: None)  # nobody cuts the power here
-        yield
-
-
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a store without a row: a copy is made in no time."""
-    place = Place(tmp_path_factory.mktemp("empty"))
-    place.store().dispose()
-    return place.folder
-
-
-@pytest.fixture(scope="module")
-def only(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return Place(tmp_path_factory.mktemp("only"))
-
-
-@pytest.fixture
-def place(only: Place, empty: Path) -> Place:
-    """Where nothing was done yet."""
-    only.as_in(empty)
-    return replace(only, told=[], engine=ByRule())
-
-
-@pytest.fixture(scope="module")
-def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    place = Place(tmp_path_factory.mktemp("unbroken"))
-    place.go_on()
-    return place
 
 
 # The source -------------------------------------------------------------------------------------
