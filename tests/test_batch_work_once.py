@@ -85,6 +85,22 @@ def test_what_may_go_better_the_next_time_is_not_kept(tmp_path: Path, audio: byt
         assert database.execute("SELECT COUNT(*) FROM scores").fetchone() == (1,)
 
 
+def test_what_a_file_holds_now_is_never_taken_for_what_it_held(tmp_path: Path) -> None:
+    sound, file = tmp_path / "x.wav", tmp_path / "scores.db"
+    sound.write_bytes(b"sound")
+    held, fake = worker(file)
+    score = fake.score_together
+
+    def meanwhile(recordings: Any) -> Any:
+        sound.write_bytes(b"soundxx")  # after its digest was taken
+        return score(recordings)
+
+    fake.score_together = meanwhile  # type: ignore[method-assign]
+    held.score([Recording("0", sound)])
+    (again,) = scored([Recording("1", b"sound")], known=file)
+    assert (again.known, size(again)) == (False, 5)
+
+
 def test_what_has_no_content_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     held, _ = worker(tmp_path / "scores.db")
     monkeypatch.setattr(held, "_content", lambda _: "")

@@ -93,6 +93,7 @@ class Worker:
         clock = self._triage.clock
         with clock.stage("read"):
             read = self._read(entries)
+            states = [_state(one) for one in read]
             contents = [self._content(one) for one in read]
         # One whose content has no digest is scored by itself; those of one content are scored once.
         keys = [content or f"place {n}" for n, content in enumerate(contents)]
@@ -102,9 +103,11 @@ class Worker:
             known = self._known.get([one for one in contents if one and one not in found])
         found |= known
         wanted: dict[str, Recording] = {}
-        for one, key in zip(read, keys, strict=True):
+        before: dict[str, object] = {}
+        for one, key, state in zip(read, keys, states, strict=True):
             if isinstance(one, Recording) and key not in found:
                 wanted.setdefault(key, one)
+                before.setdefault(key, state)
         fresh = dict(zip(wanted, self._score(list(wanted.values())), strict=True))
         found |= fresh
         with clock.stage("read"):
@@ -112,7 +115,11 @@ class Worker:
                 {
                     key: one
                     for key, one in fresh.items()
-                    if isinstance(one, Scores) and key in contents and _whole(one)
+                    if isinstance(one, Scores)
+                    and key in contents
+                    and _whole(one)
+                    # Or what a file holds now would be taken for what it held then.
+                    and _state(wanted[key]) == before[key]
                 }
             )
         scored = [
@@ -186,6 +193,17 @@ class Worker:
             return self._known.content(one)
         except OSError:
             return ""
+
+
+def _state(one: Recording | Unreadable) -> object:
+    """What changes when the file of a recording does; None if it isn't in one."""
+    if isinstance(one, Unreadable) or not isinstance(one.audio, Path):
+        return None
+    try:
+        told = one.audio.stat()
+    except OSError:
+        return None
+    return told.st_ino, told.st_size, told.st_mtime_ns
 
 
 def died(entry: Readable, model: str) -> Scored:
