@@ -41,7 +41,8 @@ serve: $(VENV)/base
 
 test: $(VENV)/dev
 	@echo "==> Running the tests, file by file on all cores"
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile \
+		--no-loadscope-reorder
 
 test-train: $(TRAIN)/installed
 	@echo "==> Running the tests of fine-tuning and export"

@@ -67,6 +67,18 @@ NOTHING = dict.fromkeys(CATEGORIES, 0.0)
 SILENCE = dict.fromkeys(EVENTS, 0.0)
 
 
+# Files of many seconds by few tests. They are begun first, so that at the end no core waits for one.
+LONG = {
+    *("test_batch_cluster.py", "test_batch_cluster_here.py", "test_batch_run.py"),
+    *("test_casework_service.py", "test_cli_batch.py", "test_cli_batch_stopped.py"),
+    *("test_end_to_end.py", "test_faults.py", "test_readme.py", "test_train.py"),
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
 @dataclass
 class FakeTriage:
     """Scores by what a recording begins with: bytes "sound", words anything.

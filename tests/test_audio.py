@@ -294,7 +294,7 @@ def test_refused(tmp_path: Path, source: bytes, error: type[TriageError]) -> Non
 def test_a_path_that_cannot_be_one_is_told(tmp_path: Path, name: str) -> None:
     (tmp_path / "a.wav").touch()
     with pytest.raises(UnsupportedAudio):
-        decode(tmp_path / name)
+        decode(tmp_path / name, LIMITS)
 
 
 def test_only_a_regular_file_is_opened(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ OTHER: dict[str, Any] = {
     "limits": {"max_seconds": 61.0},
     "picked": Picked(seed=1),
     "sound_only": True,
+    "screen": "f" * 64,
     "escalate": False,
     "jsonl": True,
     "accepted": ("policy (after noon, by bob)",),

