@@ -67,7 +67,7 @@ NOTHING = dict.fromkeys(CATEGORIES, 0.0)
 SILENCE = dict.fromkeys(EVENTS, 0.0)
 
 
-# Files of many seconds by few tests. They are begun first, so that at the end no core waits for one.
+# Files of many seconds. They are begun first, so that at the end no core waits for one of them.
 LONG = {
     *("test_batch_cluster.py", "test_batch_cluster_here.py", "test_batch_run.py"),
     *("test_casework_service.py", "test_cli_batch.py", "test_cli_batch_stopped.py"),
