@@ -20,6 +20,7 @@ from triage.batch.figures import Found, Pace, found_in, pace_of
 from triage.batch.journal import Journal, name
 from triage.batch.plan import Picked
 from triage.batch.rows import Row, result, results_schema, write_parquet
+from triage.policy.decide import FIRST_LOOK, SCREENED
 from triage.policy.loading import load_policy
 from triage.policy.model import Policy
 from triage.report.batch import MOST_HOURS, MOST_RULES, PASSED_OVER, Told, page, summary
@@ -240,6 +241,16 @@ def test_what_may_be_a_mistake_warns(
 def test_a_run_that_told_nobody_says_so(policy: Policy) -> None:
     assert "Nobody was told" in summary(told(policy, Found(), escalate=False))[1]
     assert "Nobody" not in " ".join(summary(told(policy, Found())))
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_what_was_only_screened_is_told_with_its_reason(policy: Policy) -> None:
+    found = Found(rows=3, screened=2, rules=Counter({SCREENED: 2, "none": 1}))
+    screened = told(policy, found, screen="f" * 64)
+    assert "2 texts got a first look only" in " ".join(summary(screened))
+    (caption,) = [one for one in Read(page(screened)).tables if one.startswith("The rules")]
+    assert Read(page(screened)).rows(caption)[0] == [SCREENED, "2", FIRST_LOOK.reason]
+    assert "first look" not in " ".join(summary(told(policy, Found(rows=3))))
 
 
 @pytest.mark.usefixtures("undrawn")
