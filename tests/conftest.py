@@ -7,6 +7,7 @@ the way around it is tested: pseudonyms, decisions and the audit are real there.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -193,6 +194,14 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     url = running.database()
     yield url
     running.drop(url)
+
+
+@pytest.fixture
+def open_to_all() -> Iterator[None]:
+    """A umask that keeps nothing from anybody."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture(scope="session")

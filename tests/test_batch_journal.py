@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -106,13 +104,6 @@ def test_a_disk_that_is_full_at_any_step_is_told_and_the_run_goes_on(
             break
     calls = {"write"} if half else {"write", "open", "mkdir", "replace", "fsync"}
     assert told >= calls
-
-
-@pytest.fixture
-def open_to_all() -> Iterator[None]:
-    before = os.umask(0)
-    yield
-    os.umask(before)
 
 
 @pytest.mark.usefixtures("open_to_all")

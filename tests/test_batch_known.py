@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -142,13 +141,6 @@ def test_no_word_is_on_the_disk_nor_what_it_could_be_told_by(tmp_path: Path) -> 
         assert told not in disk
     (kept,) = here.get([content]).values()
     assert (kept.categories, kept.evidence[0].name) == (heard.categories, "words")
-
-
-@pytest.fixture
-def open_to_all() -> Iterator[None]:
-    before = os.umask(0)
-    yield
-    os.umask(before)
 
 
 @pytest.mark.usefixtures("open_to_all")

@@ -35,7 +35,7 @@ FIRST_LOOK = Consequence(
     actions=(Action(Verb.WITHHOLD),),
     reason="Only a first look was taken, so it stays out of the annotation sample.",
 )
-_MET_BY_NOTHING = Consequence(tier="E0", actions=(), reason="No rule was met.")
+MET_BY_NOTHING = Consequence(tier="E0", actions=(), reason="No rule was met.")
 
 Counts = Mapping[str, Mapping[str, int]]  # by window and category
 
@@ -85,7 +85,7 @@ def decide(
     met += _fallbacks_met(scores, policy, failed=failed)
     if scores.screened:
         met.append((SCREENED, FIRST_LOOK))
-    name, decisive = max(met, key=_tier_rank, default=(NO_RULE, _MET_BY_NOTHING))
+    name, decisive = max(met, key=_tier_rank, default=(NO_RULE, MET_BY_NOTHING))
     return Decision(
         tier=decisive.tier,
         rule=name,

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from triage.batch.figures import Found, Pace
 from triage.batch.plan import Picked, Plan
-from triage.policy.decide import FIRST_LOOK, SCREENED
+from triage.policy.decide import FIRST_LOOK, MET_BY_NOTHING, SCREENED
 from triage.policy.model import NO_RULE, Policy
 from triage.policy.parts import LOOKED_AT, TIERS
 from triage.report import batch_plots
@@ -142,7 +142,7 @@ def _tiers(told: Told) -> list[Block]:
 def _rules(counted: Counter[str], policy: Policy) -> Table:
     reasons = {rule.id: rule.reason for rule in policy.rules}
     reasons |= {f"fallback:{name}": one.reason for name, one in policy.fallbacks.each()}
-    reasons |= {NO_RULE: "No rule was met.", SCREENED: FIRST_LOOK.reason}
+    reasons |= {NO_RULE: MET_BY_NOTHING.reason, SCREENED: FIRST_LOOK.reason}
     shown = counted.most_common(MOST_RULES)
     more = f", the {MOST_RULES} most often of {len(counted):,}" if len(counted) > MOST_RULES else ""
     return Table(
