@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 
-from triage.calibrate import ISOTONIC_FROM, Calibrator, fit_calibrator
+from triage.calibrate import ISOTONIC_FROM, Calibrator, apply_each, fit_calibrator
 from triage.errors import ArtefactRefused, LabelsRefused, TriageError
 from triage.metrics import expected_calibration_error, roc_auc
 
@@ -57,6 +57,25 @@ def test_arrays_bring_the_same_calibrator_back(
     before = fit(rows)
     after = Calibrator.from_arrays(before.to_arrays())
     assert np.array_equal(before.apply(scores), after.apply(scores))
+
+
+@settings(deadline=None, max_examples=60)
+@given(fitted=st.lists(examples, min_size=1, max_size=4), data=st.data())
+def test_several_at_once_are_each_by_itself(
+    fitted: list[list[tuple[float, bool, float]]], data: st.DataObject
+) -> None:
+    calibrators = [fit(rows) for rows in fitted]
+    row = st.lists(st.floats(-1e3, 1e3), min_size=len(fitted), max_size=len(fitted))
+    logits = np.array(data.draw(st.lists(row, min_size=1, max_size=5)))
+    together = apply_each(calibrators, logits)
+    for column, calibrator in enumerate(calibrators):
+        assert np.array_equal(together[:, column], calibrator.apply(logits[:, column]))
+
+
+def test_one_that_is_no_number_among_several_stops_them() -> None:
+    calibrators = [fit_calibrator(*overconfident(600))] * 2
+    with pytest.raises(TriageError, match="1 of 4 scores"):
+        apply_each(calibrators, [[0.0, 1.0], [float("nan"), 1.0]])
 
 
 @pytest.mark.parametrize(("n", "limit"), [(600, 0.05), (20_000, 0.02)], ids=["sigmoid", "isotonic"])

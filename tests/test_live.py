@@ -158,6 +158,17 @@ def test_processes_write_beside_each_other(folder: Path, clock: Clock) -> None:
 # Writing ------------------------------------------------------------------------------------
 
 
+def test_what_lies_beside_it_stops_nothing(window: Window, folder: Path) -> None:
+    beside = folder.parent / "another model"
+    beside.mkdir(parents=True)
+    (beside / "itself").symlink_to("itself")
+    (beside / "nowhere").symlink_to("none")
+    window.add([said()])
+    window.flush()
+    assert words_in(folder) == 1
+    assert not window.failures
+
+
 def eventually(holds: Callable[[], bool]) -> bool:
     end = time.monotonic() + 10
     while not holds() and time.monotonic() < end:

@@ -307,12 +307,12 @@ def test_every_scored_pass_is_counted_and_no_refused_one(
     processor: Processor, tmp_path: Path
 ) -> None:
     reference = reference_of({"event scream": [0.0, 1.0], "category violence": [0.0, 1.0]})
-    window = Window(tmp_path, reference, now=lambda: NOON)
+    window = Window(tmp_path / "live", reference, now=lambda: NOON)
     counting = replace(processor, live=window)
     counting.process([Recording(ALICE, audio=b"sound"), *said("", "fine")], "batch")
     counting.process([Recording(ALICE, audio=b"sound")], "http")
     window.flush()
-    assert read(tmp_path, reference, NOON).total["event scream"].tolist() == [0, 2]
+    assert read(tmp_path / "live", reference, NOON).total["event scream"].tolist() == [0, 2]
 
 
 def test_what_is_not_in_the_audit_is_not_counted(processor: Processor, tmp_path: Path) -> None:

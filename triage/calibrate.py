@@ -13,7 +13,7 @@ Biopharmaceutical Research, 2017).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,18 +80,16 @@ class Calibrator:
             TriageError: A score is not a finite number. Such a score compares as under every
                 threshold, so it must not get through.
         """
-        log_odds = np.asarray(scores, dtype=np.float64)
-        if not np.isfinite(log_odds).all():
-            raise TriageError(
-                f"{np.sum(~np.isfinite(log_odds))} of {log_odds.size} scores are not finite "
-                "numbers, so they can't be calibrated. Look at the model's inputs and weights."
-            )
-        first, last = (np.diff(self.y) / np.diff(self.x))[[0, -1]]
-        below = np.minimum(log_odds - self.x[0], 0)
-        above = np.maximum(log_odds - self.x[-1], 0)
-        line = np.interp(log_odds, self.x, self.y) + first * below + last * above
-        probabilities: Doubles = 1 / (1 + np.exp(-line.clip(-HIGHEST_LOG_ODDS, HIGHEST_LOG_ODDS)))
-        return probabilities
+        log_odds = _finite(scores)
+        return _probabilities(self._calibrated(log_odds))
+
+    def _calibrated(self, log_odds: Doubles) -> Doubles:
+        """Calibrated log-odds."""
+        x, y = self.x, self.y
+        first, last = (y[1] - y[0]) / (x[1] - x[0]), (y[-1] - y[-2]) / (x[-1] - x[-2])
+        below, above = np.minimum(log_odds - x[0], 0), np.maximum(log_odds - x[-1], 0)
+        line: Doubles = np.interp(log_odds, x, y) + first * below + last * above
+        return line
 
     def shifted(self, log_odds: float) -> Calibrator:
         """The same with other odds beforehand: what fits rows richer or poorer in cases."""
@@ -116,6 +114,41 @@ class Calibrator:
                     "Restore the model or train it again."
                 )
         return cls(arrays["x"], arrays["y"])
+
+
+def apply_each(calibrators: Sequence[Calibrator], scores: ArrayLike) -> Doubles:
+    """Probabilities of several names at once, each by a calibrator of its own.
+
+    Args:
+        calibrators: One for each column.
+        scores: Log-odds, shape (n, columns).
+
+    Returns:
+        What `Calibrator.apply` gives for each column, to the last bit; shape (n, columns).
+
+    Raises:
+        TriageError: As `Calibrator.apply`.
+    """
+    log_odds = _finite(scores)
+    lines = np.empty_like(log_odds)
+    for calibrator, column, line in zip(calibrators, log_odds.T, lines.T, strict=True):
+        line[:] = calibrator._calibrated(column)
+    return _probabilities(lines)
+
+
+def _finite(scores: ArrayLike) -> Doubles:
+    log_odds = np.asarray(scores, dtype=np.float64)
+    if not np.isfinite(log_odds).all():
+        raise TriageError(
+            f"{np.sum(~np.isfinite(log_odds))} of {log_odds.size} scores are not finite "
+            "numbers, so they can't be calibrated. Look at the model's inputs and weights."
+        )
+    return log_odds
+
+
+def _probabilities(log_odds: Doubles) -> Doubles:
+    probabilities: Doubles = 1 / (1 + np.exp(-log_odds.clip(-HIGHEST_LOG_ODDS, HIGHEST_LOG_ODDS)))
+    return probabilities
 
 
 AS_IT_IS = Calibrator(np.array([-1.0, 1.0]), np.array([-1.0, 1.0]))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from triage.calibrate import AS_IT_IS, Calibrator
+from triage.calibrate import AS_IT_IS, Calibrator, apply_each
 from triage.records import Doubles, Floats, TextWindow
 from triage.text import TextEncoder, TokenWindow
 
@@ -37,10 +37,7 @@ class Head:
 
     def calibrated(self, logits: Floats) -> Doubles:
         """Probabilities in (0, 1): shape (n, names), monotone in each name's log-odds."""
-        columns = [
-            one.apply(column) for one, column in zip(self.calibrators, logits.T, strict=True)
-        ]
-        return np.stack(columns, axis=1)
+        return apply_each(self.calibrators, logits)
 
     def only(self, names: Sequence[str]) -> Head:
         """The head of some of the names, in their order."""

@@ -161,9 +161,10 @@ def _count(scores: Scores, reference: Mapping[str, Histogram], hour: Hour) -> No
 
 
 def _prune(live: Path, before: datetime) -> None:
+    """Takes away what is old enough; what can't be looked at stays, and stops nobody."""
     for file in live.glob("*/*"):
-        with suppress(FileNotFoundError):  # another process may do the same
-            if file.stat().st_mtime < before.timestamp():
+        with suppress(OSError):  # another process may do the same, and links may lead nowhere
+            if file.lstat().st_mtime < before.timestamp():
                 file.unlink()
 
 
