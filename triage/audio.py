@@ -274,9 +274,9 @@ def _mix_down(frames: Iterable[AudioFrame]) -> bytearray:
     for _, run in groupby(frames, key=_kind):  # a stream may change its format midway
         # Packed, as PyAV 18.1 reads past the planes of a planar frame of 8 channels or more.
         resampler = av.AudioResampler(format="flt", rate=SAMPLE_RATE, frame_size=SAMPLE_RATE)
-        for frame in chain(run, (None,)):
+        for block in chain(_blocks(run), (None,)):
             try:
-                resampled = resampler.resample(frame)
+                resampled = resampler.resample(block)
             except av.error.FFmpegError:
                 raise UnsupportedAudio(
                     "The audio's channels are more or other than can be mixed. Mix it down first."
@@ -284,6 +284,21 @@ def _mix_down(frames: Iterable[AudioFrame]) -> bytearray:
             for second in resampled:
                 buffer += _mono(second).data
     return buffer
+
+
+def _blocks(frames: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
+    """The same sound in a second at once or more: a call of the resampler costs as much as it."""
+    import av
+
+    fifo = av.AudioFifo()
+    for frame in chain(frames, (None,)):
+        if frame is not None:
+            fifo.write(frame)
+        if frame is None or fifo.samples >= frame.sample_rate:
+            block = fifo.read()
+            if block is not None:
+                block.pts = None
+                yield block
 
 
 def _kind(frame: AudioFrame) -> tuple[str, str, int]:
