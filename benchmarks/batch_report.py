@@ -113,11 +113,7 @@ def _about(figures: Mapping[str, Told]) -> str:
 
 def _exactly_once(told: Mapping[str, Told]) -> str:
     once = told["once"]
-    ways = {
-        name: told[part]
-        for part, name in (("once", "whole"), ("killed", "killed"), ("ray", "on Ray"))
-        if part in told
-    }
+    ways = _ways(told)
     wanted: dict[str, Callable[[Told, Ran], str]] = {
         "recordings": lambda _, ran: f"{ran.rows:,}",
         "of them refused": lambda _, ran: f"{ran.refused:,}",
@@ -272,8 +268,10 @@ def _met(value: float, aim: float) -> str:
 def _drawn(told: Mapping[str, Told], pictures: Path) -> str:
     pictures.mkdir(parents=True, exist_ok=True)
     lines = []
-    if "memory" in told:
-        draw_memory([Ran.of(one) for one in told["memory"]["sizes"]], pictures / "batch-memory.png")
+    ways = {name: Ran.of(one["ran"]) for name, one in _ways(told).items()}
+    sizes = [Ran.of(one) for one in told.get("memory", {}).get("sizes", [])]
+    if ways or sizes:
+        draw_memory(ways, sizes, pictures / "batch-memory.png")
         lines.append("![Memory of all processes over a run](pictures/batch-memory.png)")
     if "once" in told:
         draw_stages(stage_rows(Ran.of(told["once"]["ran"])), pictures / "batch-stages.png")
@@ -281,20 +279,32 @@ def _drawn(told: Mapping[str, Told], pictures: Path) -> str:
     return "\n".join(lines)
 
 
-def draw_memory(rans: Sequence[Ran], file: Path) -> None:
-    """Memory of all processes over the rows that are done, a line for each size."""
+def _ways(told: Mapping[str, Told]) -> dict[str, Told]:
+    """The ways in which the mixed archive was run, by what they are called."""
+    names = {"once": "whole", "killed": "killed", "ray": "on Ray"}
+    return {name: told[part] for part, name in names.items() if part in told}
+
+
+def draw_memory(ways: Mapping[str, Ran], sizes: Sequence[Ran], file: Path) -> None:
+    """Memory of all processes over what is done: of the mixed archive, and of ever more texts."""
+    texts = {f"{ran.rows:,} texts": ran for ran in sizes}
 
     def draw(canvas: Canvas) -> None:
-        axes = canvas.subplots()
-        for ran, colour, marker in zip(rans, COLOURS, MARKERS, strict=False):
-            done, _, megabytes = zip(*ran.over_time, strict=True)
-            axes.plot(done, megabytes, color=colour, marker=marker, ms=4, label=f"{ran.rows:,}")
-        most = max(one[2] for ran in rans for one in ran.over_time)
-        axes.set(xscale="log", xlabel="texts done", ylabel="MB of all processes")
-        axes.set_ylim(0, 1.15 * most)
-        axes.xaxis.set_major_formatter("{x:,.0f}")
-        axes.legend(title="texts in all", loc="lower right")
-        axes.grid(axis="y", color="#e3e7ec")
+        shown = [one for one in (ways, texts) if one]
+        panels = canvas.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+        for axes, runs in zip(panels, shown, strict=True):
+            for (name, ran), colour, marker in zip(runs.items(), COLOURS, MARKERS, strict=False):
+                done, _, megabytes = zip(*ran.over_time, strict=True)
+                axes.plot(done, megabytes, color=colour, marker=marker, ms=3, label=name)
+            axes.xaxis.set_major_formatter("{x:,.0f}")
+            axes.legend(loc="lower right")
+            axes.grid(axis="y", color="#e3e7ec")
+            axes.set_ylim(0, None)
+            if runs is texts:
+                axes.set(xscale="log", xlabel="texts done")
+            else:
+                axes.set(xlabel="recordings of the mixed archive done")
+        panels[0].set_ylabel("MB of all processes")
 
     _draw(draw, file)
 
