@@ -4,18 +4,20 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 AFTERNOON := .venv-afternoon
 TRAIN := .venv-train
 export BENTOML_DO_NOT_TRACK := true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-train check serve bench clean
+.PHONY: help demo test test-all test-train check serve bench clean
 
 help:
 	@echo "make demo         install, start the service, score the samples over HTTP, stop it"
-	@echo "make test         install what is missing and run every test"
+	@echo "make test         install what is missing and run the tests, but for the slowest"
+	@echo "make test-all     every test"
 	@echo "make test-train   the tests of fine-tuning, in an environment with torch"
-	@echo "make check        style, types and make test: all that CI runs"
+	@echo "make check        style, types and make test-all: all that CI runs"
 	@echo "make serve        the service on http://127.0.0.1:3000"
 	@echo "make bench        speed, beside a pipeline one would write in an afternoon"
 	@echo "make clean        remove the environment and everything that was built"
@@ -40,9 +42,12 @@ serve: $(VENV)/base
 	@$(BIN)/triage serve
 
 test: $(VENV)/dev
-	@echo "==> Running the tests, file by file on all cores"
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile \
-		--no-loadscope-reorder
+	@echo "==> Running the tests but for the slowest, file by file on all cores"
+	@$(PYTEST) -m "not slow"
+
+test-all: $(VENV)/dev
+	@echo "==> Running all tests, file by file on all cores"
+	@$(PYTEST)
 
 test-train: $(TRAIN)/installed
 	@echo "==> Running the tests of fine-tuning and export"
@@ -56,7 +61,7 @@ check: $(VENV)/dev
 	@$(BIN)/ruff format --check .
 	@echo "==> Types"
 	@$(BIN)/mypy
-	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory test-all
 
 bench: $(VENV)/base $(AFTERNOON)/installed
 	@$(BIN)/python -m benchmarks

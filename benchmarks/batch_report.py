@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 REPORT = "report"
 QUIET = 0.1  # share of the cores that others may take before the figures are worth little
+LEAST_SHARE = 0.001  # of a stage that is drawn
 REST = "all else"  # start, policy, audit, store, writing
 
 # The aims.
@@ -296,14 +297,15 @@ def draw_memory(ways: Mapping[str, Ran], sizes: Sequence[Ran], file: Path) -> No
             for (name, ran), colour, marker in zip(runs.items(), COLOURS, MARKERS, strict=False):
                 done, _, megabytes = zip(*ran.over_time, strict=True)
                 axes.plot(done, megabytes, color=colour, marker=marker, ms=3, label=name)
-            axes.xaxis.set_major_formatter("{x:,.0f}")
-            axes.legend(loc="lower right")
-            axes.grid(axis="y", color="#e3e7ec")
-            axes.set_ylim(0, None)
             if runs is texts:
                 axes.set(xscale="log", xlabel="texts done")
             else:
                 axes.set(xlabel="recordings of the mixed archive done")
+            axes.xaxis.set_major_formatter("{x:,.0f}")
+            axes.yaxis.set_major_formatter("{x:,.0f}")
+            axes.legend(loc="lower right")
+            axes.grid(axis="y", color="#e3e7ec")
+            axes.set_ylim(0, None)
         panels[0].set_ylabel("MB of all processes")
 
     _draw(draw, file)
@@ -311,7 +313,7 @@ def draw_memory(ways: Mapping[str, Ran], sizes: Sequence[Ran], file: Path) -> No
 
 def draw_stages(rows: Sequence[Told], file: Path) -> None:
     """How many times faster than real time a core is at each stage."""
-    shown = [one for one in rows if one["times"]]
+    shown = [one for one in rows if one["times"] and one["share"] >= LEAST_SHARE]
 
     def draw(canvas: Canvas) -> None:
         axes = canvas.subplots()

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from triage import audio
+from triage import audio, resample
 from triage.audio import AUDIO_SUFFIXES, CONTAINERS, Limits, decode
 from triage.errors import (
     DamagedAudio,
@@ -208,20 +208,20 @@ def test_too_many_bytes_are_not_read(tmp_path: Path) -> None:
 
 
 def test_declared_length_is_checked_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audio, "_mix_down", None)
+    monkeypatch.setattr(audio, "mixed_down", None)
     with pytest.raises(TooLarge, match="60 s"):
         decode(encode(tone(61, 8_000), "flac", "flac", 8_000), LIMITS)
 
 
 def test_a_bomb_stops_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     mixed = []
-    mono = audio._mono
+    mono = resample._mono
 
     def spy(frame: av.AudioFrame) -> Floats:
         mixed.append(frame.samples)
         return mono(frame)
 
-    monkeypatch.setattr(audio, "_mono", spy)
+    monkeypatch.setattr(resample, "_mono", spy)
     bomb = encode(np.zeros(8_000 * 600, np.float32), "adts", "aac", 8_000)  # says no length
     with pytest.raises(TooLarge, match="limit of 60 s") as caught:
         decode(bomb, LIMITS)
@@ -237,7 +237,7 @@ def test_seconds_at_the_limit_pass() -> None:
 
 @pytest.mark.parametrize("channels", [9, 300])
 def test_too_many_channels(channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audio, "_mix_down", None)  # the header is enough
+    monkeypatch.setattr(audio, "mixed_down", None)  # the header is enough
     with pytest.raises(TooManyChannels, match=f"{channels} channels") as caught:
         decode(wav(np.zeros((160, channels), np.int16)), LIMITS)
     assert caught.value.limit == 8

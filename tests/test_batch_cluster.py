@@ -26,7 +26,7 @@ from triage.errors import ArtefactRefused, InputError, NothingToScore
 from triage.records import Recording, Scores
 from triage.settings import Settings
 
-pytestmark = pytest.mark.models
+pytestmark = [pytest.mark.models, pytest.mark.slow]
 
 SAID = "tell the marzipan to set a timer for {} minutes"
 ACCOUNT = "account-of-marzipan"

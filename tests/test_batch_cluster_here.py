@@ -19,7 +19,7 @@ from conftest import PROJECT
 from triage.batch.journal import Journal
 from triage.cli.exits import Exit
 
-pytestmark = pytest.mark.models
+pytestmark = [pytest.mark.models, pytest.mark.slow]
 
 SAID = "tell the marzipan to set a timer for {} minutes"
 PATH = {"PYTHONPATH": os.pathsep.join(map(str, (PROJECT, PROJECT / "tests")))}

@@ -191,6 +191,7 @@ def test_what_could_not_be_scored_is_not_timed(ours: Ours) -> None:
 
 @pytest.mark.models
 @pytest.mark.service
+@pytest.mark.slow
 def test_all_is_measured_of_ours_without_the_afternoon(tmp_path: Path) -> None:
     figures = command.measure(TINY, tmp_path / "no-such-python", quiet)
     told = {(one.pipeline, one.task, one.amount, one.cores) for one in figures.timed}

@@ -42,7 +42,7 @@ from batch_command import (
 from triage.cli.exits import Exit
 from triage.safeguards.audit import verify
 
-pytestmark = pytest.mark.models
+pytestmark = [pytest.mark.models, pytest.mark.slow]
 
 KILLS = 3
 
@@ -201,19 +201,16 @@ def test_a_full_disk_is_told_and_once_there_is_room_the_run_goes_on(
 def hostile_tar(good: bytes) -> bytes:
     held = io.BytesIO()
     names = ("good.wav", "../../out-of-it.wav", "/out-of-it.wav", "n\udcff.wav", "good.wav")
+    others = {"inner.zip": b"PK", "bomb.wav": bytes(5_000_000)}
     with tarfile.open(fileobj=held, mode="w:gz") as tar:
-        for name in names:
+        for name, content in (*((name, good) for name in names), *others.items()):
             info = tarfile.TarInfo(name)
-            info.size = len(good)
-            tar.addfile(info, io.BytesIO(good))
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
         for name, kind in (("soft.wav", tarfile.SYMTYPE), ("hard.wav", tarfile.LNKTYPE)):
             info = tarfile.TarInfo(name)
             info.type, info.linkname = kind, "/etc/passwd"
             tar.addfile(info)
-        for name, content in (("inner.zip", b"PK"), ("bomb.wav", bytes(5_000_000))):
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
     return held.getvalue()
 
 

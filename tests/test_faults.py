@@ -29,6 +29,8 @@ from triage.process import Processor
 from triage.records import Recording
 from triage.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 60.0  # s; a busy machine, not what it takes
 PROJECT = Path(__file__).resolve().parent.parent
 

@@ -17,7 +17,8 @@ CEILING = 300
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("triage", "errors", "files", "stopwatch", "taxonomy"),
     ("records", "settings", "database"),
-    ("weights", "audio", "segment", "encoder", "transcribe", "acoustic", "measurements"),
+    ("weights", "resample", "segment", "encoder", "acoustic", "measurements"),
+    ("audio", "transcribe"),
     ("labels", "text", "calibrate", "metrics", "reliability", "policy", "safeguards"),
     ("classifier", "fusion", "archive"),
     ("artefact", "manifest", "model_store", "promotions", "screen", "decisions"),

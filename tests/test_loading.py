@@ -121,8 +121,8 @@ def test_what_is_promoted_takes_over_and_what_was_comes_back(
         world.promoted = promoted
         until(lambda: name(loading) == world.promoted)
         until(lambda: info(str(world.promoted)) == 1)
+    until(lambda: reloads("done") - before == 3)
     assert (info("one"), info("two")) == (0, 0)
-    assert reloads("done") - before == 3
     assert world.loads == ["shipped", "one", "two", "shipped"]
     assert caplog.text.count("is in service") == 4
 

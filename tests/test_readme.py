@@ -136,6 +136,7 @@ def test_options_told_by_themselves_are_those_of_some_command() -> None:
 
 
 @pytest.mark.models
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments", [one for one in COMMANDS if NOT_HERE not in " ".join(one)], ids=" ".join
 )

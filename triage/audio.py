@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import ctypes
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BufferedReader, BytesIO, FileIO
-from itertools import chain, groupby
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -28,7 +28,8 @@ from triage.errors import (
     TooManyChannels,
     UnsupportedAudio,
 )
-from triage.records import SAMPLE_RATE, Floats, Waveform
+from triage.records import SAMPLE_RATE, Waveform
+from triage.resample import mixed_down
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -99,7 +100,7 @@ def decode(source: bytes | Path, limits: Limits) -> Waveform:
     """
     with _open_file(source, limits.max_bytes) as file, _open(file) as (container, piped):
         reader = _Reader(container, limits, piped)
-        samples = np.frombuffer(_mix_down(reader.frames()), dtype=np.float32)
+        samples = np.frombuffer(mixed_down(reader.frames()), dtype=np.float32)
     missing = (reader.declared or 0.0) - reader.seconds
     damaged = reader.errors > 0 or missing > SHORTFALL
     if damaged and len(samples) < LEAST_USABLE * SAMPLE_RATE:
@@ -264,50 +265,3 @@ def _declared_seconds(container: InputContainer) -> float | None:
     if container.duration is None or container.format.name in UNTIMED:
         return None
     return container.duration / 1_000_000  # ffmpeg's AV_TIME_BASE
-
-
-def _mix_down(frames: Iterable[AudioFrame]) -> bytearray:
-    """Frames of any kind as float32 mono at 16 kHz, in one buffer that grows in place."""
-    import av
-
-    buffer = bytearray()
-    for _, run in groupby(frames, key=_kind):  # a stream may change its format midway
-        # Packed, as PyAV 18.1 reads past the planes of a planar frame of 8 channels or more.
-        resampler = av.AudioResampler(format="flt", rate=SAMPLE_RATE, frame_size=SAMPLE_RATE)
-        for block in chain(_blocks(run), (None,)):
-            try:
-                resampled = resampler.resample(block)
-            except av.error.FFmpegError:
-                raise UnsupportedAudio(
-                    "The audio's channels are more or other than can be mixed. Mix it down first."
-                ) from None
-            for second in resampled:
-                buffer += _mono(second).data
-    return buffer
-
-
-def _blocks(frames: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
-    """The same sound in a second at once or more: a call of the resampler costs as much as it."""
-    import av
-
-    fifo = av.AudioFifo()
-    for frame in chain(frames, (None,)):
-        if frame is not None:
-            fifo.write(frame)
-        if frame is None or fifo.samples >= frame.sample_rate:
-            block = fifo.read()
-            if block is not None:
-                block.pts = None
-                yield block
-
-
-def _kind(frame: AudioFrame) -> tuple[str, str, int]:
-    return frame.format.name, frame.layout.name, frame.sample_rate
-
-
-def _mono(frame: AudioFrame) -> Floats:
-    packed = frame.to_ndarray().reshape(-1, frame.layout.nb_channels)
-    mono: Floats = packed.mean(axis=1, dtype=np.float32)
-    if not np.isfinite(mono).all():
-        raise DamagedAudio("The audio holds samples that are not finite numbers. Export it again.")
-    return np.clip(mono, -1.0, 1.0, out=mono)
