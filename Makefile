@@ -43,7 +43,7 @@ serve: $(VENV)/base
 
 test: $(VENV)/dev
 	@echo "==> Running the tests but for the slowest, file by file on all cores"
-	@$(PYTEST) -m "not slow"
+	@$(PYTEST) -m "not slow" --hypothesis-profile quick
 
 test-all: $(VENV)/dev
 	@echo "==> Running all tests, file by file on all cores"

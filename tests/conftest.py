@@ -40,6 +40,7 @@ MAX_CHARACTERS = 100
 
 # A deadline measures how busy the machine is, not whether a law holds.
 hypothesis.settings.register_profile("triage", deadline=None)
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=20)  # of make test
 hypothesis.settings.load_profile("triage")
 
 MANIFEST = Manifest.model_validate(

@@ -35,12 +35,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def written(folder: Path, parts: list[list[Row]]) -> Journal:
+    return kept(folder, [[result(row, ABOUT) for row in rows] for rows in parts])
+
+
+def kept(folder: Path, parts: list[Told]) -> Journal:
     """A run of these parts, in a folder of its own."""
     journal = Journal(Path(mkdtemp(dir=folder)))
     (journal.folder / "results").mkdir()
     for number, rows in enumerate(parts):
         file = journal.folder / "results" / f"{name(number)}.parquet"
-        write_parquet([result(row, ABOUT) for row in rows], SCHEMA, file)
+        write_parquet(rows, SCHEMA, file)
         made = hashlib.sha256(file.read_bytes()).hexdigest()
         journal.parts.append(a_part(number, journal.rows, len(rows), results=made))
     return journal
@@ -114,6 +118,14 @@ def test_it_does_not_matter_where_a_part_ends(folder: Path, rows: list[Row], at:
     one, two = found_in(written(folder, [rows])), found_in(written(folder, halves))
     assert [getattr(one, field) for field in FIELDS] == [getattr(two, field) for field in FIELDS]
     assert np.array_equal(list(one.scores.values()), list(two.scores.values()))
+
+
+def test_a_score_on_an_edge_is_in_the_bin_that_begins_there(folder: Path) -> None:
+    refused = Refusal("tri_1", "a", NothingToScore("0 bytes."), "0" * 64)
+    row = result(Row(0, "", None, refused), ABOUT)
+    rows = [row | {"category_scores": dict.fromkeys(CATEGORIES, n / BINS)} for n in range(BINS)]
+    found = found_in(kept(folder, [rows]))
+    assert {tuple(found.scores[name]) for name in CATEGORIES} == {(1,) * BINS}
 
 
 def test_ids_of_many_recordings_are_counted_once_each_wherever_they_stand(folder: Path) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BINS = 50  # of a score's distribution, over 0..1
+EDGES = np.arange(BINS + 1) / BINS  # not by steps of 1 / 50, whose sums miss scores like .7
 COLUMNS = [
     "recording", "recorded_at", "error", "seconds", "screened", "tier", "rule", "actions",
     "categories", "category_scores", "event_scores", "failures",
@@ -151,7 +152,7 @@ def _add(found: Found, table: pa.Table) -> np.ndarray[Any, np.dtype[np.uint64]]:
     for column in ("category_scores", "event_scores"):
         for number, score in enumerate(table.schema.field(column).type):
             values = pc.struct_field(table[column], number).drop_null().to_numpy()
-            counts, _ = np.histogram(values, bins=BINS, range=(0, 1))
+            counts, _ = np.histogram(values, EDGES)
             found.scores[score.name] = found.scores.get(score.name, np.zeros(BINS)) + counts
     looked_at = pc.is_in(table["tier"], value_set=_strings(LOOKED_AT))
     for which, times in enumerate(
