@@ -66,19 +66,19 @@ def test_channels_count_alike() -> None:
 
 
 def test_the_resampler_is_asked_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    given, real = [], av.AudioResampler
+    asked, real = [], av.AudioResampler
 
     class Counting:
         def __init__(self, **options: object) -> None:
             self._real = real(**options)
 
         def resample(self, frame: av.AudioFrame | None) -> list[av.AudioFrame]:
-            given.append(frame and frame.samples)
+            asked.append(frame and frame.samples)
             return self._real.resample(frame)
 
     monkeypatch.setattr(av, "AudioResampler", Counting)
     mixed(framed(noise(3 * 48_000 + 480), 48_000, [960]))
-    assert given == [48_000, 48_000, 48_000, 480, None]
+    assert asked == [48_000, 48_000, 48_000, 480, None]
 
 
 def test_of_no_frames_there_is_nothing() -> None:

@@ -44,7 +44,7 @@ def mixed_down(frames: Iterable[AudioFrame]) -> bytearray:
 
 
 def _blocks(frames: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
-    """The same sound in a second at once or more: a call of the resampler costs as much as it."""
+    """The same sound, a second or more at once: a call of the resampler costs as much as 20 ms."""
     import av
 
     fifo = av.AudioFifo()

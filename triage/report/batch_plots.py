@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from triage.batch.figures import EDGES
 from triage.records import Doubles
 from triage.report.page import Figure
 from triage.report.svg import BLUE, COLOURS, QUIET, VERMILION, figure, grid
@@ -25,7 +26,7 @@ def scores(counted: Mapping[str, tuple[Doubles, float | None]], caption: str) ->
     """How scores are distributed, one panel for each name; counts on a logarithmic axis.
 
     Args:
-        counted: By name, how many of each bin of 0..1, and the threshold where there is one.
+        counted: By name, how many between each two `EDGES`, and the threshold where there is one.
         caption: Under the figure.
     """
     top = max(float(counts.max()) for counts, _ in counted.values())
@@ -34,11 +35,10 @@ def scores(counted: Mapping[str, tuple[Doubles, float | None]], caption: str) ->
 
     def draw(axes: Axes, panel: tuple[Doubles, float | None]) -> None:
         counts, threshold = panel
-        edges = np.linspace(0, 1, len(counts) + 1)
-        over = edges[:-1] >= (np.inf if threshold is None else threshold - 1e-9)
+        over = EDGES[:-1] >= (np.inf if threshold is None else threshold)
         for those, colour in ((~over, QUIET), (over, VERMILION)):
             shown = np.where(those & (counts > 0), counts, LEAST)
-            axes.stairs(shown, edges, baseline=LEAST, fill=True, color=colour)
+            axes.stairs(shown, EDGES, baseline=LEAST, fill=True, color=colour)
         axes.set(xlim=(0, 1), ylim=(LEAST, 2 * max(top, 1)), yscale="log")
         axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
         axes.set_yticks(ticks, [f"{tick:,.0f}" for tick in ticks])
